@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from typing import Literal
 
@@ -15,11 +16,13 @@ from letta_kernel.memory.corpus import FORM, Corpus
 from letta_kernel.memory.model_vectors import ModelVectors
 from letta_kernel.memory.vectors import QuantisedVectors, alike
 from letta_kernel.store.indexes import Kind, Line
+from letta_kernel.store.scopes import Scope
 from letta_kernel.store.vector_queries import Candidate
 
 Stamp = tuple[str, tuple[int, ...]] | None
 """What tells that nobody has written to the store: the name of the index, and the state of the tables."""
 ALIKE = 60  # lines LanceDB names as most alike in meaning
+_SCOPES = 8  # of readers who see a part of the lines, kept at hand
 
 
 class AgentLines:
@@ -46,6 +49,19 @@ class AgentLines:
         self.by_model = ModelVectors()  # vectors of a model, where static ones come first
         self.behind = False  # some lines wait for the index to embed them
         self.candidates = CandidateSearch(self.kind)
+        self._seen: OrderedDict[Scope, tuple[int, Corpus]] = OrderedDict()
+
+    def seen(self, scope: Scope | None) -> Corpus:
+        """Return the lines in memory as a reader sees them: all, or only those in *scope*."""
+        if scope is None:
+            return self.corpus
+        kept = self._seen.pop(scope, None)
+        if kept is None or kept[0] != self.corpus.version:
+            kept = self.corpus.version, self.corpus.seen(scope)
+        self._seen[scope] = kept
+        while len(self._seen) > _SCOPES:
+            self._seen.popitem(last=False)
+        return kept[1]
 
     @contextlib.contextmanager
     def whole(self) -> Iterator[None]:
@@ -62,11 +78,12 @@ class AgentLines:
         vector: np.ndarray,
         leading: np.ndarray,
         allowed: np.ndarray,
+        corpus: Corpus,
     ) -> scoring.Likeness | None:
-        """Return how alike to *vector* the *leading* rows are, and those that are most alike."""
+        """Return how alike to *vector* the *leading* rows of *corpus* are, and those that are most alike."""
         if not quantised.fits(vector):
             return None
-        derived, first_late = self.corpus.derived(), len(quantised)
+        derived, first_late = corpus.derived(), len(quantised)
 
         def vectors(rows: np.ndarray) -> np.ndarray:
             found = quantised.at(np.minimum(rows, first_late - 1))
@@ -79,11 +96,13 @@ class AgentLines:
         if self.around is None:
             some = quantised.some()
             self.around = quantised.at(some), derived.context(some, vectors)
-        return self._likeness(np.concatenate([leading, nearest]), vector, vectors)
+        return self._likeness(np.concatenate([leading, nearest]), vector, vectors, corpus)
 
-    def named(self, found: list[Candidate], vector: np.ndarray) -> scoring.Likeness | None:
+    def named(
+        self, found: list[Candidate], vector: np.ndarray, corpus: Corpus
+    ) -> scoring.Likeness | None:
         """Return how alike to *vector* the rows are that an index named; of others nothing is known."""
-        row_of, derived = self.corpus.row_of, self.corpus.derived()
+        row_of, derived = corpus.row_of, corpus.derived()
         there = {row_of[c.id]: c.vector for c in found if c.id in row_of and c.vector is not None}
         if not there or self.around is None or self.around[0].shape[1] != len(vector):
             return None
@@ -97,17 +116,21 @@ class AgentLines:
             got[late] = derived.vectors_at(rows[late], len(vector))
             return got
 
-        return self._likeness(np.array(list(there)), vector, vectors)
+        return self._likeness(np.array(list(there)), vector, vectors, corpus)
 
     def _likeness(
-        self, rows: np.ndarray, vector: np.ndarray, vectors: Callable[[np.ndarray], np.ndarray]
+        self,
+        rows: np.ndarray,
+        vector: np.ndarray,
+        vectors: Callable[[np.ndarray], np.ndarray],
+        corpus: Corpus,
     ) -> scoring.Likeness:
         """Return the likeness of these rows, of their neighbours and of those that are newer."""
-        derived, around = self.corpus.derived(), self.around
+        derived, around = corpus.derived(), self.around
         assert around is not None
         neighbours = [other[rows] for other in derived.neighbours[:2]]
         rows = np.unique(np.concatenate([rows, *neighbours, derived.vector_rows]))
-        rows = rows[rows < len(self.corpus.ids)]
+        rows = rows[rows < len(corpus.ids)]
         return scoring.Likeness(
             rows,
             alike(vectors(rows), vector),

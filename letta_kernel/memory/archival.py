@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import threading
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, tzinfo
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,14 +18,17 @@ from letta_kernel.memory.filter import Filter
 from letta_kernel.memory.search import Searched, SearchHit
 from letta_kernel.models.embedding import Embedder
 from letta_kernel.records import TAG_LIMIT, Passage
-from letta_kernel.store import archives, passages
+from letta_kernel.store import passage_edits, passages, sights
 from letta_kernel.store.database import Database, Tx
+from letta_kernel.store.sights import Sight
 
 MOST_HITS = 1000
 """A search returns at most so many passages, however many are asked for."""
 _LIKELY = 0.5  # the relevance from which on a passage may be replaced by a new one
 _REPLACED = 3  # passages that a new one may replace, at most, are named
 _KEPT = 1000  # passages found lately that are kept at hand
+_DECISIVE = ("agents", "agent_archives", "passage_versions", "passage_marks")
+"""Tables that decide what is in sight of an agent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +64,9 @@ class Archive(Searched):
         self._lock = threading.Lock()
         self._kept: dict[str, Passage] = {}
         self._kept_stamp: tuple[int, ...] | None = None
-        self._attached: dict[str, list[str]] = {}
-        self._attached_stamp: tuple[int, ...] | None = None
-        self._superseded: dict[tuple[str, ...], list[tuple[str, datetime]]] = {}
+        self._sights: dict[str, Sight] = {}
+        self._sights_stamp: tuple[int, ...] | None = None
+        self._superseded: dict[object, list[tuple[str, datetime]]] = {}
         self._superseded_stamp: tuple[int, ...] | None = None
 
     def insert(
@@ -129,14 +130,16 @@ class Archive(Searched):
         ]
         if not supersedes:
             return self.insert_many(made)
-        owners = self._owners(agent_id)
 
         def work(tx: Tx) -> list[Passage]:
-            there = [passages.of_content(tx, owner, one, owners, supersedes) for one in pieces]
+            sight = sights.of_agent(tx, agent_id)
+            there = [passages.of_content(tx, owner, one, sight, supersedes) for one in pieces]
             known = [one for one in there if one is not None]
-            whole = len(known) == len(pieces)
-            stored = passages.tag(tx, known, tags) if whole else passages.append(tx, made)
-            passages.supersede(tx, stored[0].id, supersedes, owners, "The agent")
+            if len(known) == len(pieces):
+                stored = passage_edits.tag(tx, known, tags, whose=sight)
+            else:
+                stored = passages.append(tx, made)
+            passage_edits.supersede(tx, stored[0].id, supersedes, sight, "The agent")
             return stored
 
         stored = self.database.run(work)
@@ -162,17 +165,21 @@ class Archive(Searched):
         """
         said = {one.content for one in new}
         text = new[0].content[:500]
-        owners = self._owners(agent_id)
-        found = self._found(owners, text, self._filter(owners), MOST, 0, _LIKELY)
+        sight = self.sight(agent_id)
+        found = self._found(sight, text, self._filter(sight), MOST, 0, _LIKELY)
         return [hit.passage for hit in found if hit.passage.content not in said][:_REPLACED]
 
     def search(self, agent_id: str, query: str, **filters: Any) -> list[Hit]:
-        """Do what `search_owners` does with an agent's own passages and those of its archives."""
-        return self.search_owners(self._owners(agent_id), query, **filters)
+        """Do what `search_sight` does with all that an agent finds: its own, and its archives'."""
+        return self.search_sight(self.sight(agent_id), query, **filters)
 
-    def search_owners(
+    def search_owners(self, owners: Sequence[str], query: str, **filters: Any) -> list[Hit]:
+        """Do what `search_sight` does with all passages of some owners."""
+        return self.search_sight(Sight(tuple(owners)), query, **filters)
+
+    def search_sight(
         self,
-        owners: Sequence[str],
+        sight: Sight,
         query: str,
         *,
         tags: Sequence[str] | None = None,
@@ -185,7 +192,7 @@ class Archive(Searched):
         as_of: dates.Moment = None,
         include_superseded: bool = False,
     ) -> list[Hit]:
-        """Return the passages of agents and archives that answer *query* best, best first.
+        """Return the passages in sight that answer *query* best, best first.
 
         An empty query returns the newest.
 
@@ -217,14 +224,13 @@ class Archive(Searched):
         then = dates.as_of(as_of, timezone)
         last = dates.earlier(last, then)
         top_k = min(top_k, MOST_HITS)
-        if not owners:
+        if not sight.pieces():
             return []
         if not query.strip():
-            whose = owners[0] if len(owners) == 1 else owners
             found = self.database.run(
                 lambda tx: passages.page(
                     tx,
-                    whose,
+                    sight,
                     limit=top_k * (page + 1),
                     tags=tags,
                     match=match,
@@ -237,28 +243,29 @@ class Archive(Searched):
             return [Hit(passage, 0.0) for passage in found[page * top_k :]]
         allow = Filter(tuple(tags or ()), match, first, last)
         if not include_superseded:
-            allow = self._filter(owners, then, allow)
-        return self._found(owners, query, allow, top_k, page)
+            allow = self._filter(sight, then, allow)
+        return self._found(sight, query, allow, top_k, page)
 
     def _filter(
-        self, owners: Sequence[str], as_of: datetime | None = None, allow: Filter | None = None
+        self, sight: Sight, as_of: datetime | None = None, allow: Filter | None = None
     ) -> Filter:
         """Return *allow* (default: everything) without what others have replaced, by *as_of* if given."""
-        found = self._replaced(owners)
-        without = frozenset(one for one, at in found if as_of is None or at < as_of)
+        found = self._replaced(sight)
+        rows = sight.rows
+        without = frozenset(rows.get(one, one) for one, at in found if as_of is None or at < as_of)
         return replace(allow or Filter(), without=without)
 
-    def _replaced(self, owners: Sequence[str]) -> list[tuple[str, datetime]]:
-        """Return which of the owners' passages others of theirs have replaced, and since when."""
+    def _replaced(self, sight: Sight) -> list[tuple[str, datetime]]:
+        """Return which of the passages in sight others in it have replaced, and since when."""
 
         def work(tx: Tx) -> list[tuple[str, datetime]]:
-            stamp, key = tx.stamp("passages"), tuple(owners)
+            stamp, key = tx.stamp("passages"), sight.owners if sight.plain else sight
             with self._lock:
                 if stamp is None or stamp != self._superseded_stamp:
                     self._superseded, self._superseded_stamp = {}, stamp
                 known = self._superseded.get(key)
             if known is None:
-                known = passages.superseded(tx, owners)
+                known = passages.superseded(tx, sight)
                 with self._lock:
                     if stamp is not None and stamp == self._superseded_stamp:
                         self._superseded[key] = known
@@ -268,7 +275,7 @@ class Archive(Searched):
 
     def _found(
         self,
-        owners: Sequence[str],
+        sight: Sight,
         query: str,
         allow: Filter,
         top_k: int,
@@ -276,32 +283,34 @@ class Archive(Searched):
         least: float = 0.0,
     ) -> list[Hit]:
         """Return a page of what answers *query* with a relevance of *least* or more."""
-        found = self._ranked(owners, query, allow, top_k, page)
-        return self._hits(owners, [hit for hit in found if hit.relevance >= least])
+        found = self._ranked(sight, query, allow, top_k, page)
+        return self._hits(sight, [hit for hit in found if hit.relevance >= least])
 
     def _ranked(
         self,
-        owners: Sequence[str],
+        sight: Sight,
         query: str,
         allow: Filter,
         top_k: int,
         page: int,
         explained: bool = False,
     ) -> list[SearchHit]:
-        search = partial(self._engine.search, text=query, allow=allow, explained=explained)
-        if len(owners) == 1:
-            return search(owners[0], limit=top_k, offset=page * top_k)
-        most = top_k * (page + 1)
-        return _merged([search(one, limit=most) for one in owners], most)[page * top_k :]
+        found = self._best_of(sight.pieces(), query, allow, top_k, page, explained)
+        return [
+            replace(hit, id=sight.names[hit.id]) if hit.id in sight.names else hit for hit in found
+        ]
 
-    def _hits(self, owners: Sequence[str], found: Sequence[SearchHit]) -> list[Hit]:
+    def _hits(self, sight: Sight, found: Sequence[SearchHit]) -> list[Hit]:
         """Return what was *found* with the passages, as far as they are still there."""
         relevance = {hit.id: hit.relevance for hit in found}
         if not relevance:
             return []
+        if not sight.plain:
+            seen = self.database.run(lambda tx: sights.of_found(tx, sight, list(relevance)))
+            return [Hit(passage, relevance[passage.id]) for passage in seen]
         stored = self.database.run(lambda tx: self._passages(tx, list(relevance)))
         if any(passage.superseded_by for passage in stored):
-            replaced = {one for one, _ in self._replaced(owners)}
+            replaced = {one for one, _ in self._replaced(sight)}
             for passage in stored:
                 if passage.id not in replaced:
                     passage.superseded_by = passage.superseded_at = None
@@ -321,36 +330,41 @@ class Archive(Searched):
         text = text[:2000]
         if all(stem in terms.COMMON for stem in terms.terms(text)):
             return [], []  # "thanks a lot", "go on": it asks for nothing
-        owners = self._owners(agent_id)
-        looked_at = self._ranked(owners, text, self._filter(owners), MOST, 0, True)
+        sight = self.sight(agent_id)
+        looked_at = self._ranked(sight, text, self._filter(sight), MOST, 0, True)
         good = [hit for hit in looked_at if hit.relevance >= RELEVANT]
-        return excerpts(text, self._hits(owners, good), budget_tokens), looked_at
+        return excerpts(text, self._hits(sight, good), budget_tokens), looked_at
 
-    def attached(self, agent_id: str) -> list[str]:
-        """Return the ids of the archives an agent is attached to, the first attached first."""
+    def sight(self, agent_id: str) -> Sight:
+        """Return what an agent finds: its own passages, those it inherits, and its archives'."""
 
-        def work(tx: Tx) -> list[str]:
-            stamp = tx.stamp("agent_archives")
+        def work(tx: Tx) -> Sight:
+            stamp = tx.stamp(*_DECISIVE)
             with self._lock:
-                if stamp is None or stamp != self._attached_stamp:
-                    self._attached, self._attached_stamp = {}, stamp
-                kept = self._attached.get(agent_id)
+                if stamp is None or stamp != self._sights_stamp:
+                    self._sights, self._sights_stamp = {}, stamp
+                kept = self._sights.get(agent_id)
             if kept is None:
-                kept = archives.of_agent(tx, agent_id)
+                kept = sights.of_agent(tx, agent_id)
                 with self._lock:
-                    if stamp is not None and stamp == self._attached_stamp:
-                        self._attached[agent_id] = kept
+                    if stamp is not None and stamp == self._sights_stamp:
+                        self._sights[agent_id] = kept
             return kept
 
         return self.database.run(work)
 
     def writes_to(self, agent_id: str) -> str:
         """Return the owner of what an agent keeps: its first archive, or the agent itself."""
-        return next(iter(self.attached(agent_id)), agent_id)
+        return next(iter(self.sight(agent_id).owners[1:]), agent_id)
 
-    def delete(self, passage_id: str) -> bool:
-        """Delete a passage; False if there is none."""
-        gone = self.database.run(lambda tx: passages.delete(tx, passage_id))
+    def delete(self, passage_id: str, agent_id: str | None = None) -> bool:
+        """Delete a passage; False if there is none. What the agent inherited is gone for it alone."""
+
+        def work(tx: Tx) -> bool:
+            whose = () if agent_id is None else sights.of_agent(tx, agent_id)
+            return passage_edits.delete(tx, passage_id, whose)
+
+        gone = self.database.run(work)
         if gone:
             self._index.follow()
         return gone
@@ -363,14 +377,14 @@ class Archive(Searched):
             raise InvalidInputError("A passage without text cannot be kept in archival memory.")
         check_tags(tags or ())
         changed = self.database.run(
-            lambda tx: passages.update(tx, passage_id, content=content, tags=tags)
+            lambda tx: passage_edits.update(tx, passage_id, content=content, tags=tags)
         )
         if changed is not None:
             self._index.follow()
         return changed
 
     def _owners(self, agent_id: str) -> list[str]:
-        return [agent_id, *self.attached(agent_id)]
+        return [owner for owner, _ in self.sight(agent_id).pieces()]
 
     def progress(self, agent_id: str) -> tuple[int, int]:
         """Return up to which passage the vector index has followed, and the newest one's number."""
@@ -432,17 +446,3 @@ def _read(hit: Hit) -> tuple[str, Place]:
     if source and passage.superseded_by:  # a superseded passage is never joined with one that holds
         source = f"{source} {passage.superseded_by}"
     return passage.content, Place(source, passage.position)
-
-
-def _merged(each: list[list[SearchHit]], most: int) -> list[SearchHit]:
-    """Merge what was found in several archives, the more relevant hit first.
-
-    Within an archive the order stays, for ranks of different archives cannot be compared.
-    """
-    waiting = [deque(found) for found in each if found]
-    merged: list[SearchHit] = []
-    while waiting and len(merged) < most:
-        best = max(waiting, key=lambda found: found[0].relevance)
-        merged.append(best.popleft())
-        waiting = [found for found in waiting if found]
-    return merged

@@ -91,6 +91,8 @@ class CandidateSearch:
         corpus = self._lines.selection(table, agent_id, named, lag.new, replaced, asked)
         found = vectors.at_hand([line.text for line in lag.new])
         give_vectors(lag.new, corpus.row_of, found, corpus.set_vectors)
+        if allow.scope is not None:
+            corpus = corpus.seen(allow.scope)
         allowed = corpus.matching(allow)
         background = self._lines.background(table, agent_id)
         return corpus, score(asked, corpus, allowed, background), allowed

@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from collections import Counter
 from collections.abc import Sequence
+from copy import copy
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,6 +15,7 @@ from letta_kernel.memory import question_type, roles, terms
 from letta_kernel.memory.filter import Filter
 from letta_kernel.memory.line_context import LENGTH, WEIGHTS, Derived, neighbours
 from letta_kernel.store.indexes import Kind, Line
+from letta_kernel.store.scopes import Scope
 
 FORM = 1
 """Goes up whenever `words_of` or `terms` change: indexes with words of an older form are renewed."""
@@ -62,6 +64,7 @@ class Corpus:
         self._vector_rows = array("q")
         self._vectors = np.zeros((0, 0), dtype=np.float32)
         self._derived: Derived | None = None
+        self.version = 0  # goes up with every change
 
     def __len__(self) -> int:
         return len(self.row_of)
@@ -127,7 +130,7 @@ class Corpus:
         self._lengths.append(length)
         self._asks.append(asks)
         self._alive.append(1)
-        self._derived = None
+        self._changed()
 
     def load(self, table: Any) -> None:
         """Take in the lines an index keeps (`VectorTable.lines_of`), without vectors; do so first.
@@ -166,7 +169,44 @@ class Corpus:
                 entry = self._dates.setdefault(stem, (array("i"), array("f")))
                 entry[0].frombytes(rows.tobytes())
                 entry[1].frombytes(np.ones(len(rows), dtype=np.float32).tobytes())
+        self._changed()
+
+    def _changed(self) -> None:
         self._derived = None
+        self.version += 1
+
+    def seen(self, scope: Scope) -> Corpus:
+        """Return these lines as they are for a reader who sees only those in *scope*.
+
+        It shares all that is in memory with this one, and holds until this one's `version` changes. Nothing
+        is to be added to it.
+        """
+        mine = copy(self)
+        mine._alive = array("b", (self._in_scope(scope) & np.array(self._alive, bool)).tobytes())
+        mine._derived = None
+        present = set(np.unique(np.array(self._speaker_of)[np.array(mine._alive, bool)]).tolist())
+        mine._speakers = {who: code for who, code in self._speakers.items() if code in present}
+        return mine
+
+    def _in_scope(self, scope: Scope) -> np.ndarray:
+        seqs, sources = np.array(self._seqs, np.int64), np.array(self._source_of, np.int64)
+        found = np.zeros(len(self.ids), dtype=bool)
+        named = {one.source for one in scope.stretches if one.source is not None}
+        if scope.others:
+            found |= ~np.isin(sources, [self._sources.get(one, -2) for one in named])
+        for one in scope.stretches:
+            inside = seqs >= one.first
+            if one.last is not None:
+                inside &= seqs <= one.last
+            if one.source is not None:
+                inside &= sources == self._sources.get(one.source, -2)
+            found |= inside
+        found[[self.row_of[item] for item in scope.without if item in self.row_of]] = False
+        if scope.only is not None:
+            only = np.zeros(len(self.ids), dtype=bool)
+            only[[self.row_of[item] for item in scope.only if item in self.row_of]] = True
+            found &= only
+        return found
 
     def set_vectors(self, rows: Sequence[int], vectors: np.ndarray) -> None:
         """Give these rows, which have none yet, their unit vectors."""
@@ -179,7 +219,7 @@ class Corpus:
             self._vectors = more
         self._vectors[len(self._vector_rows) : needed] = vectors
         self._vector_rows.extend(rows)
-        self._derived = None
+        self._changed()
 
     def remove(self, ids: Sequence[str]) -> None:
         """Take the lines of these ids out."""
@@ -187,7 +227,7 @@ class Corpus:
             row = self.row_of.pop(item, None)
             if row is not None:
                 self._alive[row] = 0
-                self._derived = None
+                self._changed()
 
     def words(self, word: str, mean_length: float | None = None) -> np.ndarray:
         """Return how often *word* stands in each row, its date's words included apart from context.

@@ -12,7 +12,7 @@ from letta_kernel.errors import InvalidInputError, NotFoundError, nearest
 from letta_kernel.ids import now
 from letta_kernel.memory.archival import Archive, Hit
 from letta_kernel.records import Folder, OpenFile, StoredFile
-from letta_kernel.store import folders
+from letta_kernel.store import folders, sights
 from letta_kernel.store.database import Database, Tx
 
 MOST_OPEN = 5
@@ -131,17 +131,15 @@ class AgentFiles:
         named = self.database.run(
             lambda tx: {file.id: label for label, file in self._files(tx).items()}
         )
-        owners = self.database.run(
-            lambda tx: [one.id for one in folders.list_all(tx, agent_id=self.agent_id)]
-        )
-        hits = self._archive.search_owners(owners, query, top_k=limit)
+        sight = self.database.run(lambda tx: sights.of_folders(tx, self.agent_id))
+        hits = self._archive.search_sight(sight, query, top_k=limit)
         return [(named.get(hit.passage.source or "", "?"), hit) for hit in hits]
 
     def _files(self, tx: Tx) -> dict[str, StoredFile]:
         attached = {one.id: one for one in folders.list_all(tx, agent_id=self.agent_id)}
         return {
             f"{attached[file.folder_id].name}/{file.name}": file
-            for file in folders.files_of(tx, list(attached))
+            for file in folders.files_seen(tx, self.agent_id)
         }
 
     def _file(self, tx: Tx, name: str) -> tuple[StoredFile, str]:

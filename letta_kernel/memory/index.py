@@ -348,11 +348,25 @@ class Index:
         """
         if self._vectors.quick:
             return len(new)
+        self._know_again(new)
         for first in range(0, len(new), _PART_OF_MODELS):
             self._vectors.of([line.text for line in new[first : first + _PART_OF_MODELS]])
             if stop.is_set():
                 return min(len(new), first + _PART_OF_MODELS)
         return len(new)
+
+    def _know_again(self, new: Sequence[Line]) -> None:
+        """Take the vectors of passages that were moved or are versions of others: they have cost enough."""
+        if self.kind != "passages":
+            return
+        there = self._vectors.at_hand([line.text for line in new])
+        lacking = [line for line in new if line.text not in there]
+        alike = self.database.run(lambda tx: indexes.alike_rows(tx, lacking)) if lacking else {}
+        wanted = {row for rows in alike.values() for row, _ in rows}
+        known = self.table.vectors_by_id(sorted(wanted))
+        self._vectors.know(
+            {line.text: known[row] for line in lacking for row in alike[line.id] if row in known}
+        )
 
     def _rows(self, agent_id: str, new: Sequence[Line], stamp: int) -> list[IndexRow]:
         vectors = self._vectors.of([line.text for line in new])
@@ -399,8 +413,8 @@ class Index:
         found = self.database.run(lambda tx: indexes.of_ids(tx, self.kind, agent_id, wanted))
         # Add the new form first: a search in between may see a line twice, but never misses it.
         self.table.add(self._rows(agent_id, found, stamp))
-        self.table.remove([line.id for line in found], before_stamp=stamp)
-        self.table.remove(sorted(ids - {line.id for line in found}))
+        self.table.remove(agent_id, [line.id for line in found], before_stamp=stamp)
+        self.table.remove(agent_id, sorted(ids - {line.id for line in found}))
 
 
 def _close_all() -> None:

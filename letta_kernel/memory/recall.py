@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import tzinfo
 from pathlib import Path
+from typing import Any
 
 from letta_kernel.errors import InvalidInputError
 from letta_kernel.memory import dates
@@ -14,8 +16,8 @@ from letta_kernel.memory.filter import Filter
 from letta_kernel.memory.search import Searched
 from letta_kernel.messages import Message
 from letta_kernel.models.embedding import Embedder
-from letta_kernel.store import messages
-from letta_kernel.store.database import Database
+from letta_kernel.store import messages, said
+from letta_kernel.store.database import Database, Tx
 
 MOST_HITS = 1000
 """A search returns at most so many messages, however many are asked for."""
@@ -36,10 +38,38 @@ class Recall(Searched):
 
     def __init__(self, database: Database, home: Path | str, embedder: Embedder) -> None:
         super().__init__(database, home, embedder, "messages")
+        self._lock = threading.Lock()
+        self._pieces: dict[str, said.Pieces] = {}
+        self._stamp: tuple[int, ...] | None = None
 
-    def search(
+    def pieces(self, agent_id: str) -> said.Pieces:
+        """Return whose messages an agent finds, and which: its own, and those it inherits."""
+
+        def work(tx: Tx) -> said.Pieces:
+            stamp = tx.stamp("agents", "conversations")
+            with self._lock:
+                if stamp is None or stamp != self._stamp:
+                    self._pieces, self._stamp = {}, stamp
+                kept = self._pieces.get(agent_id)
+            if kept is None:
+                kept = said.of_agent(tx, agent_id)
+                with self._lock:
+                    if stamp is not None and stamp == self._stamp:
+                        self._pieces[agent_id] = kept
+            return kept
+
+        return self.database.run(work)
+
+    def _owners(self, agent_id: str) -> list[str]:
+        return [owner for owner, _ in self.pieces(agent_id)]
+
+    def search(self, agent_id: str, query: str, **filters: Any) -> list[MessageHit]:
+        """Do what `search_pieces` does with all that was said to an agent and by it."""
+        return self.search_pieces(self.pieces(agent_id), query, **filters)
+
+    def search_pieces(
         self,
-        agent_id: str,
+        pieces: said.Pieces,
         query: str,
         *,
         roles: Sequence[str] | None = None,
@@ -81,7 +111,8 @@ class Recall(Searched):
             found = self.database.run(
                 lambda tx: messages.page(
                     tx,
-                    agent_id,
+                    pieces[0][0] if pieces else "",
+                    pieces=pieces,
                     limit=limit * (page + 1),
                     roles=wanted or ROLES,
                     start=first,
@@ -90,7 +121,7 @@ class Recall(Searched):
             )
             return [MessageHit(message, 0.0) for message in found[page * limit :]]
         allow = Filter(tuple(wanted or ()), "any", first, last)
-        hits = self._engine.search(agent_id, query, allow, limit=limit, offset=page * limit)
+        hits = self._best_of(pieces, query, allow, limit, page)
         stored = self.database.run(lambda tx: messages.get_many(tx, [hit.id for hit in hits]))
         relevance = {hit.id: hit.relevance for hit in hits}
         return [MessageHit(message, relevance[message.id]) for message in stored]

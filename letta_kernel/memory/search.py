@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import OrderedDict
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections import OrderedDict, deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from letta_kernel.models.embedding import OFFLINE, Embedder, embedder
 from letta_kernel.store import indexes
 from letta_kernel.store.database import Database, Tx
 from letta_kernel.store.indexes import Kind, Line
+from letta_kernel.store.scopes import Scope
 from letta_kernel.store.vectors import IndexBrokenError
 
 log = logging.getLogger(__name__)
@@ -220,10 +222,10 @@ class Engine:
     def _among_all(
         self, agent_id: str, known: AgentLines, asked: scoring.Query, allow: Filter
     ) -> tuple[Corpus, scoring.Scores, np.ndarray]:
-        corpus = known.corpus
+        corpus = known.seen(allow.scope)
         allowed = corpus.matching(allow)
         if known.way == "loaded" or self.vectors.quick:
-            near = self._near(agent_id, known, asked, allow, allowed)
+            near = self._near(agent_id, known, asked, allow, allowed, corpus)
             return corpus, scoring.score(asked, corpus, allowed, likeness=near), allowed
         by_model = known.by_model.likeness(asked)
         asked = scoring.query(asked.text, self._static.question(asked.text))
@@ -236,19 +238,20 @@ class Engine:
         asked: scoring.Query,
         allow: Filter,
         allowed: np.ndarray,
+        corpus: Corpus,
     ) -> Callable[[np.ndarray], scoring.Likeness | None] | None:
         """Return a function that says which loaded lines are alike in meaning; LanceDB begins at once."""
         vector, quantised = asked.vector, known.quantised
         if known.way != "loaded" or vector is None:
             return None
         if quantised is not None:
-            return lambda leading: known.near(quantised, vector, leading, allowed)
+            return lambda leading: known.near(quantised, vector, leading, allowed, corpus)
         where = allow.condition(agent_id)
         answer = self._index.table.candidates(where, (), 0, vector, ALIKE)
 
         def likeness(leading: np.ndarray) -> scoring.Likeness | None:
             try:
-                return known.named(answer(), vector)
+                return known.named(answer(), vector, corpus)
             except IndexBrokenError as error:
                 log.warning("Searching by words alone: %s", error)
                 self._index.follow()
@@ -356,6 +359,27 @@ class Searched:
         """Return whose lines an agent finds."""
         return [agent_id]
 
+    def _best_of(
+        self,
+        pieces: Sequence[tuple[str, Scope | None]],
+        query: str,
+        allow: Filter,
+        limit: int,
+        page: int,
+        explained: bool = False,
+    ) -> list[SearchHit]:
+        """Return a page of what answers *query* best among some owners' lines; *explained*: with its parts."""
+        search = partial(self._engine.search, text=query, explained=explained)
+        if len(pieces) == 1:
+            owner, scope = pieces[0]
+            only = allow if scope is None else replace(allow, scope=scope)
+            return search(owner, allow=only, limit=limit, offset=page * limit)
+        most = limit * (page + 1)
+        each = [
+            search(owner, allow=replace(allow, scope=scope), limit=most) for owner, scope in pieces
+        ]
+        return _merged(each, most)[page * limit :]
+
     def prepare(self, agent_id: str) -> None:
         """Load in the background what the first search of an agent needs; returns at once."""
 
@@ -401,3 +425,17 @@ def _best(
         )
         for place, row in enumerate(order)
     ]
+
+
+def _merged(each: list[list[SearchHit]], most: int) -> list[SearchHit]:
+    """Merge what was found in several owners' lines, the more relevant hit first.
+
+    Within those of one owner the order stays, for ranks among different lines cannot be compared.
+    """
+    waiting = [deque(found) for found in each if found]
+    merged: list[SearchHit] = []
+    while waiting and len(merged) < most:
+        best = max(waiting, key=lambda found: found[0].relevance)
+        merged.append(best.popleft())
+        waiting = [found for found in waiting if found]
+    return merged

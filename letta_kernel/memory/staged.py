@@ -14,8 +14,8 @@ from letta_kernel.memory.blocks import Change, CoreMemory, check_limit
 from letta_kernel.memory.edits import EditError
 from letta_kernel.memory.recall import MessageHit, Recall
 from letta_kernel.records import STANDING, Block, Passage, Proposal
-from letta_kernel.store import archives, passages, sleeps
 from letta_kernel.store import blocks as store
+from letta_kernel.store import passages, sights, sleeps
 from letta_kernel.store.database import Database, Tx
 
 MOST = 200
@@ -122,8 +122,8 @@ class StagedArchive:
 
         def work(tx: Tx) -> Proposal:
             _check_number(tx, self._sleep_id)
-            owners = [self._of, *archives.of_agent(tx, self._of)]
-            there = {one.id for one in passages.get_many(tx, supersedes) if one.agent_id in owners}
+            sight = sights.of_agent(tx, self._of)
+            there = {one.id for one in passages.get_many(tx, supersedes, sight)}
             for one in supersedes:
                 if one not in there:
                     raise NotFoundError(f"There is no passage {one!r} in archival memory.")

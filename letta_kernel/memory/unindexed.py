@@ -90,7 +90,7 @@ def search(
     """
     columns = database.run(
         lambda tx: indexes.columns(
-            tx, kind, agent_id, allow.tags, allow.match, sorted(allow.without)
+            tx, kind, agent_id, allow.tags, allow.match, sorted(allow.without), allow.scope
         )
     )
     lines = _scanned(kind, columns, asked.words)

@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -55,6 +55,11 @@ class Vectors:
         else:
             found = self._tried([text], self._ask, "question\0")
         return None if found is None else found[0]
+
+    def know(self, vectors: Mapping[str, np.ndarray]) -> None:
+        """Keep vectors of texts that were embedded earlier."""
+        with self._lock:
+            self._kept.update(vectors)
 
     def at_hand(self, texts: Sequence[str]) -> dict[str, np.ndarray]:
         """Return the vectors of those *texts* that can be had at once: nobody waits for the others."""

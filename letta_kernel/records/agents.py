@@ -103,6 +103,9 @@ class AgentState(Record):
     ] = []  # the history it shares with the line it was forked from, or rewound to
     first_seq: int = 0  # the first message that is its own behind that
     first_passage: int = 0  # and the first passage
+    line: int = (
+        0  # the number of its line, by which it is known what it did to passages it inherits
+    )
     purpose: str = (
         ""  # what a machine forked it for (compare, eval, subagent); then it is in no list
     )

@@ -57,6 +57,7 @@ class Branch(Record):
     blocks: dict[str, list[Any]] = {}
     reason: Literal["rewind", "undo", "return"] = "rewind"
     left_at: int = 0
+    line: int = 0  # as `AgentState.line`
     run_id: str | None = None  # the last run and step of it
     step_id: str | None = None
     created_at: datetime = Field(default_factory=now)

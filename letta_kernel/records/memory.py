@@ -77,7 +77,8 @@ class Passage(Record):
     """A piece of archival memory; ``source`` groups ordered passages (``position``) of one text.
 
     ``step_id`` is the step in which an agent kept it, ``reason`` the tool or the door it came in by: None where
-    that was not recorded, in stores of before.
+    that was not recorded, in stores of before. ``created_at`` is when it was said or written, ``kept_at`` when
+    it came into the archive.
     One that another has replaced is kept: ``superseded_by`` is the other's id.
     """
 
@@ -95,6 +96,7 @@ class Passage(Record):
     reason: str | None = None
     superseded_by: str | None = None
     superseded_at: datetime | None = None
+    kept_at: datetime | None = None
 
 
 class SharedArchive(Record):
@@ -110,6 +112,7 @@ class SharedArchive(Record):
     metadata: dict[str, Any] = {}
     created_at: datetime = Field(default_factory=now)
     updated_at: datetime = Field(default_factory=now)
+    deleted_at: datetime | None = None  # it is there for forks that look back, and for nobody else
     created_by: str = LOCAL_USER
 
 
@@ -173,6 +176,7 @@ class Folder(Record):
     metadata: dict[str, Any] = {}
     created_at: datetime = Field(default_factory=now)
     updated_at: datetime = Field(default_factory=now)
+    deleted_at: datetime | None = None  # it is there for forks that look back, and for nobody else
     created_by: str = LOCAL_USER
 
 
@@ -189,6 +193,7 @@ class StoredFile(Record):
     content: str = ""
     created_at: datetime = Field(default_factory=now)
     updated_at: datetime = Field(default_factory=now)
+    deleted_at: datetime | None = None  # it is there for those who look back, and for nobody else
     created_by: str = LOCAL_USER
 
 

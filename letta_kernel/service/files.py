@@ -18,7 +18,7 @@ from letta_kernel.models.base import Cancel
 from letta_kernel.records import Folder, OpenFile, Passage, StoredFile
 from letta_kernel.service.core import Core, Memories
 from letta_kernel.service.folders import Folders, check_name
-from letta_kernel.store import folders, passages
+from letta_kernel.store import folders, passages, sights
 from letta_kernel.store.database import Tx
 
 _BATCH = 200  # passages kept in one transaction
@@ -89,7 +89,9 @@ def _keep(
     pages = content.pages_of(pieces)
     source = f"file-{content.digest[:32]}"
     owner = archive.writes_to(agent_id)
-    last = core.do(lambda tx: passages.last_position(tx, owner, source))
+    last = core.do(
+        lambda tx: passages.last_position(tx, owner, source, sights.of_agent(tx, agent_id))
+    )
     begin = 0 if last is None else last + 1
     moment = now()
     for at in range(begin, len(pieces), _BATCH):
@@ -221,7 +223,7 @@ class Files:
                     seen.get(file.id)
                     or OpenFile(agent_id=state.id, file_id=file.id, used_at=file.created_at),
                 )
-                for file in folders.files_of(tx, list(attached))
+                for file in folders.files_seen(tx, state.id)
             ]
 
         return self._core.do(work)

@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from letta_kernel.errors import NotFoundError
+from letta_kernel.errors import InvalidInputError, NotFoundError
 from letta_kernel.memory.archival import check_tags
 from letta_kernel.records import Passage
 from letta_kernel.service.core import Core, Memories
-from letta_kernel.store import archives, passages, purge, purge_due
+from letta_kernel.store import (
+    forgetting,
+    line_marks,
+    passage_edits,
+    passages,
+    purge,
+    purge_due,
+    sights,
+)
 from letta_kernel.store.database import Tx
-
-
-def owners_of(tx: Tx, agent_id: str) -> list[str]:
-    """Return whose passages an agent can find: its own, and those of its archives."""
-    return [agent_id, *archives.of_agent(tx, agent_id)]
 
 
 class Forgetting:
@@ -30,25 +33,39 @@ class Forgetting:
 
         For 30 days `restore` brings them back; then they are gone from all files of the project, with
         the copies that are made by themselves. *now* does that at once,
-        to what is forgotten already too.
+        to what is forgotten already too. Nobody sees it any more, whatever point in time is looked at. What a
+        fork inherited is another's: it goes out of the fork's sight alone.
 
         Raises
         ------
         NotFoundError
             The agent has no passage of one of the ids; nothing is forgotten then.
+        InvalidInputError
+            *now*, of what another agent has to forget.
         """
         wanted = list(dict.fromkeys(ids))
 
         def work(tx: Tx) -> list[Passage]:
             state = self._core.agent(tx, agent)
-            owners = owners_of(tx, state.id)
-            aside = [one for one, _ in passages.forgotten(tx, owners, wanted)] if now else []
-            there = [one for one in passages.get_many(tx, wanted) if one.agent_id in owners]
+            sight = sights.of_agent(tx, state.id)
+            aside = (
+                [one for one, _ in forgetting.forgotten(tx, sight.owners, wanted)] if now else []
+            )
+            there = passages.get_many(tx, wanted, sight)
             found = {one.id for one in (*there, *aside)}
             for one in wanted:
                 if one not in found:
                     raise NotFoundError(f"{state.name} has no passage {one!r} in archival memory.")
-            return [*passages.forget(tx, wanted), *aside]
+            other = [one for one in there if not line_marks.may_forget(tx, sight, one)]
+            if other and now:
+                raise InvalidInputError(
+                    f"{state.name} inherited the passage {other[0].id!r}: for good it is forgotten in"
+                    f" {line_marks.holder(tx, other[0])}. Without --now (now=True) it goes here alone."
+                )
+            if other:
+                line_marks.hide(tx, sight, other)
+            own = [one.id for one in there if one not in other]
+            return [*forgetting.forget(tx, own), *other, *aside]
 
         gone = self._core.do(work)
         purge_due.expect(self._core.home)
@@ -61,7 +78,17 @@ class Forgetting:
         """Return what was forgotten and can be restored, and since when; the latest first."""
 
         def work(tx: Tx) -> list[tuple[Passage, datetime]]:
-            return passages.forgotten(tx, owners_of(tx, self._core.agent(tx, agent).id))
+            sight = sights.of_agent(tx, self._core.agent(tx, agent).id)
+            found = [*forgetting.forgotten(tx, sight.owners), *line_marks.hidden(tx, sight)]
+            return sorted(found, key=lambda one: one[1], reverse=True)
+
+        return self._core.do(work)
+
+    def gaps(self, agent: str) -> list[forgetting.Gap]:
+        """Return where passages were that are forgotten, of those an agent has or inherited."""
+
+        def work(tx: Tx) -> list[forgetting.Gap]:
+            return forgetting.gaps(tx, sights.of_agent(tx, self._core.agent(tx, agent).id))
 
         return self._core.do(work)
 
@@ -79,16 +106,19 @@ class Forgetting:
 
         def work(tx: Tx) -> list[Passage]:
             state = self._core.agent(tx, agent)
-            owners = owners_of(tx, state.id)
-            back = [one for one, _ in passages.forgotten(tx, owners, wanted)]
-            there = [one for one in passages.get_many(tx, wanted) if one.agent_id in owners]
-            known = {one.id for one in (*back, *there)}
+            sight = sights.of_agent(tx, state.id)
+            back = [one for one, _ in forgetting.forgotten(tx, sight.owners, wanted)]
+            hidden = [one.id for one, _ in line_marks.hidden(tx, sight) if one.id in wanted]
+            there = passages.get_many(tx, wanted, sight)
+            known = {*hidden, *(one.id for one in (*back, *there))}
             for one in wanted:
                 if one not in known:
                     raise NotFoundError(f"{state.name} has no forgotten passage {one!r}.")
-            passages.bring_back(tx, back)
-            passages.stand_again(tx, [one.id for one in there])
-            return passages.get_many(tx, wanted)
+            forgetting.bring_back(tx, back)
+            if hidden:
+                line_marks.show(tx, sight, hidden)
+            passage_edits.stand_again(tx, [one.id for one in there], sight)
+            return passages.get_many(tx, wanted, sights.of_agent(tx, state.id))
 
         found = self._core.do(work)
         self._follow(agent)
@@ -125,12 +155,12 @@ class Forgetting:
 
         def work(tx: Tx) -> list[Passage]:
             state = self._core.agent(tx, agent)
-            owners = owners_of(tx, state.id)
-            found = {one.id: one for one in passages.get_many(tx, ids) if one.agent_id in owners}
+            sight = sights.of_agent(tx, state.id)
+            found = {one.id: one for one in passages.get_many(tx, ids, sight)}
             for one in ids:
                 if one not in found:
                     raise NotFoundError(f"{state.name} has no passage {one!r} in archival memory.")
-            return passages.tag(tx, list(found.values()), add, remove)
+            return passage_edits.tag(tx, list(found.values()), add, remove, sight)
 
         changed = self._core.do(work)
         self._follow(agent)

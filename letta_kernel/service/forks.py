@@ -30,6 +30,7 @@ from letta_kernel.store import (
     identities,
     lineage,
     messages,
+    passage_versions,
     runs,
 )
 from letta_kernel.store.database import Tx
@@ -88,8 +89,8 @@ class Forks:
         """Make an agent that is what another one was at a point in time; both go on by themselves.
 
         It shares the history and passages up to there. Its blocks are copies, shared ones too, so that neither
-        writes into the other's; archives and folders are the same ones. A person's approval that is open at
-        the point is not asked for in the fork: it begins just before.
+        writes into the other's; archives and folders it sees as they were, and writes into none. A
+        person's approval that is open at the point is not asked for in the fork: it begins just before.
 
         Parameters
         ----------
@@ -115,7 +116,8 @@ class Forks:
             for then in point.blocks.values():
                 old = blocks.get(tx, then.id)
                 blocks.add(tx, _copy(then, old, fork), fork.id, reason=f"forked at {point.name}")
-            restoring.attach(tx, fork, point.configuration)
+            passage_versions.carry_marks(tx, state.id, point.line, point.moment, fork.id, fork.line)
+            restoring.attach(tx, fork, point, source_id=state.id)
             for one in identities.list_all(tx, owned=("agent", state.id)):
                 identities.attach(tx, "agent", fork.id, one.id)
             return fork
@@ -392,6 +394,7 @@ class Forks:
             blocks={block.label: [block.id, block.version] for block in own},
             reason=reason if reason in ("undo", "return") else "rewind",  # type: ignore[arg-type]
             left_at=point.seq,
+            line=state.line,
             run_id=step.run_id if step is not None else None,
             step_id=step.id if step is not None else None,
         )
@@ -425,6 +428,9 @@ def _turn(tx: Tx, state: AgentState, point: Point) -> None:
         counters.last(tx, state.id, "passages") + 1,
     )
     state.first_seq, state.first_passage = rest
+    line = counters.take(tx, state.id, "lines")
+    passage_versions.carry_marks(tx, state.id, point.line, point.moment, state.id, line)
+    state.line = line
     state.window_start, state.summary_id = point.window_start, point.summary_id
 
 

@@ -171,8 +171,13 @@ class Messages:
             recall = self._memories.of(state)[1]
             hits = recall.search(state.id, query, limit=most, **filters)
             if conversation is not None:
-                wanted = None if conversation == OWN else conversation
-                hits = [hit for hit in hits if hit.message.conversation_id == wanted]
+                if conversation == OWN:  # of others it has only what its own thread inherits
+                    own = {None} | {
+                        h.message.conversation_id for h in hits if h.message.agent_id != state.id
+                    }
+                    hits = [hit for hit in hits if hit.message.conversation_id in own]
+                else:
+                    hits = [hit for hit in hits if hit.message.conversation_id == conversation]
             found += hits[:limit]
         if query.strip():
             found.sort(key=lambda hit: -hit.score)  # stable: an agent's own order stays

@@ -21,8 +21,8 @@ from letta_kernel.records import Passage, SharedArchive
 from letta_kernel.service.archives import Archives
 from letta_kernel.service.core import Core, Memories
 from letta_kernel.service.files import FileAdded, FileProgress, read_files
-from letta_kernel.service.forgetting import Forgetting, owners_of
-from letta_kernel.store import passages, purge_due
+from letta_kernel.service.forgetting import Forgetting
+from letta_kernel.store import forgetting, line_marks, passage_edits, passages, purge_due, sights
 from letta_kernel.store.database import Tx
 
 LONGEST = 50_000
@@ -100,14 +100,14 @@ class Passages(Forgetting):
         owner, pieces = archive.writes_to(state.id), chunks(text)
 
         def work(tx: Tx) -> list[Passage]:
-            owners = owners_of(tx, state.id)
-            found = [passages.of_content(tx, owner, one, owners, supersedes) for one in pieces]
+            sight = sights.of_agent(tx, state.id)
+            found = [passages.of_content(tx, owner, one, sight, supersedes) for one in pieces]
             known = [one for one in found if one is not None]
             if len(known) < len(pieces):
                 return []
             check_tags(tags)
-            passages.supersede(tx, known[0].id, supersedes, owners, state.name)
-            return passages.tag(tx, known, tags)
+            passage_edits.supersede(tx, known[0].id, supersedes, sight, state.name)
+            return passage_edits.tag(tx, known, tags, whose=sight)
 
         known = self._core.do(work)
         if known:
@@ -128,7 +128,7 @@ class Passages(Forgetting):
 
         def work(tx: Tx) -> list[Passage]:
             state = self._core.agent(tx, agent)
-            return passages.supersede(tx, by, ids, owners_of(tx, state.id), state.name)
+            return passage_edits.supersede(tx, by, ids, sights.of_agent(tx, state.id), state.name)
 
         return self._core.do(work)
 
@@ -168,18 +168,20 @@ class Passages(Forgetting):
         end = dates.span(before, None, timezone_of(state.settings))[0]
 
         def work(tx: Tx) -> tuple[list[Passage], bool]:
-            owners = owners_of(tx, state.id)
-            aside = [one for one, _ in passages.forgotten(tx, owners)] if words or forgotten else []
-            there = [one for one in passages.get_many(tx, words, owners) if one.agent_id in owners]
+            sight = sights.of_agent(tx, state.id)
+            aside = []
+            if words or forgotten:
+                every = (*forgetting.forgotten(tx, sight.owners), *line_marks.hidden(tx, sight))
+                aside = [one for one, _ in every]
+            there = passages.get_many(tx, words, sight)
             known = {one.id for one in (*there, *aside)}
             ids = not known.isdisjoint(words)
             for word in words if ids else ():
                 if word not in known:
                     raise NotFoundError(f"{state.name} has no passage {word!r} in archival memory.")
             if not ids:
-                whose = owners[0] if len(owners) == 1 else owners
                 there = passages.page(
-                    tx, whose, limit=_EVERY, tags=tags, end=end, text=query or None
+                    tx, sight, limit=_EVERY, tags=tags, end=end, text=query or None
                 )
             return [
                 one
@@ -256,9 +258,8 @@ class Passages(Forgetting):
 
         def work(tx: Tx) -> Passage:
             state = self._core.agent(tx, agent)
-            owners = owners_of(tx, state.id)
-            found = passages.get_many(tx, [passage_id], owners)
-            if not found or found[0].agent_id not in owners:
+            found = passages.get_many(tx, [passage_id], sights.of_agent(tx, state.id))
+            if not found:
                 raise NotFoundError(
                     f"{state.name} has no passage {passage_id!r} in archival memory."
                 )
@@ -288,7 +289,8 @@ class Passages(Forgetting):
     ) -> None:
         """Delete a passage of an archive, or one an agent can find, in an archive it is attached to too.
 
-        It cannot be restored, and goes from the store's copies with what is forgotten.
+        It cannot be restored. Points in time, forks and rewinds to before still show it, until it is forgotten;
+        where none can, it goes from the store's copies with what is forgotten.
         """
         if archive is not None:
             found = self._archives.retrieve(archive)
@@ -300,7 +302,7 @@ class Passages(Forgetting):
             raise InvalidInputError("Say whose passage it is: an agent's or an archive's.")
         state = self._core.find_agent(agent)
         self.retrieve(passage_id, agent=agent)
-        self._memories.of(state)[0].delete(passage_id)
+        self._memories.of(state)[0].delete(passage_id, state.id)
         purge_due.expect(self._core.home)
 
     def search(
@@ -362,13 +364,13 @@ class Passages(Forgetting):
         """
 
         def work(tx: Tx) -> list[Passage]:
+            whose: passages.Whose
             if archive is not None:
-                owners = [self._archives.find(tx, archive).id]
+                whose = self._archives.find(tx, archive).id
             elif agent is not None:
-                owners = owners_of(tx, self._core.agent(tx, agent).id)
+                whose = sights.of_agent(tx, self._core.agent(tx, agent).id)
             else:
-                owners = passages.owners(tx)
-            whose = owners[0] if len(owners) == 1 else owners
+                whose = passages.owners(tx)
             return passages.page(tx, whose, limit=limit, **filters)
 
         return self._core.do(work)

@@ -29,6 +29,7 @@ from letta_kernel.store import (
     counters,
     lineage,
     messages,
+    passage_versions,
     runs,
 )
 from letta_kernel.store.database import Tx
@@ -57,6 +58,8 @@ class Point:
     parts : the line of history up to it.
     seq, passage : the numbers of the last message and the last passage there.
     moment : when that was.
+    line : the number of the line it is in, as `AgentState.line`.
+    steps : of the run it is in, the steps that were done.
     configuration : what the agent ran with; None where that was not recorded yet.
     blocks : what it remembered, by label.
     note : what is to be known about it, empty for most.
@@ -68,6 +71,8 @@ class Point:
     seq: int
     passage: int
     moment: datetime
+    line: int = 0
+    steps: tuple[str, ...] = ()
     window_start: int = 0
     summary_id: str | None = None
     configuration: Configuration | None = None
@@ -176,9 +181,11 @@ def of_step(tx: Tx, state: AgentState, step: Step) -> Point:
         )
         seq = (asked[0] if asked and asked[0] else seq) - 1
         note = "It asked for approval there: the point is just before that."
-    line = _line_with(tx, state, owner, conversation_id, seq)
+    line, line_number = _line_with(tx, state, owner, conversation_id, seq)
     end = step.created_at + timedelta(seconds=step.seconds or 0.0)
-    passage = step.passages if step.passages is not None else _passage_at(tx, owner, end)
+    passage = step.passages
+    if passage is None:
+        passage = passage_versions.number_at(tx, owner, end, [step.id])
     config = configurations.get(tx, step.configuration)
     begin, summary = _window(tx, state, line, step, seq)
     steps = [s.id for s in runs.steps_of(tx, step.run_id) if s.number <= step.number]
@@ -189,6 +196,8 @@ def of_step(tx: Tx, state: AgentState, step: Step) -> Point:
         seq=seq,
         passage=passage,
         moment=end,
+        line=line_number,
+        steps=tuple(steps),
         window_start=begin,
         summary_id=summary,
         configuration=config,
@@ -205,11 +214,11 @@ def before_run(tx: Tx, state: AgentState, run: Run) -> Point:
     if row is None or row[0] is None:
         raise NotFoundError(f"Nothing was said in the run {short(run.id)}.")
     seq = int(row[0]) - 1
-    line = _line_with(tx, state, run.agent_id, run.conversation_id, seq + 1)
+    line, line_number = _line_with(tx, state, run.agent_id, run.conversation_id, seq + 1)
     moment = run.created_at
     first = next(iter(runs.steps_of(tx, run.id)), None)
     config = configurations.get(tx, first.configuration) if first is not None else None
-    passage = _passage_at(tx, run.agent_id, moment)
+    passage = passage_versions.number_at(tx, run.agent_id, moment)
     before = _step_before(tx, line, seq)
     begin, summary = _window(tx, state, line, first, seq)
     if first is not None and begin > seq + 1 and before is not None:
@@ -221,6 +230,7 @@ def before_run(tx: Tx, state: AgentState, run: Run) -> Point:
         seq=seq,
         passage=passage,
         moment=moment,
+        line=line_number,
         window_start=begin,
         summary_id=summary,
         configuration=config,
@@ -246,6 +256,7 @@ def of_branch(tx: Tx, branch: Branch) -> Point:
         seq=last,
         passage=passage,
         moment=branch.created_at,
+        line=branch.line,
         window_start=branch.window_start,
         summary_id=branch.summary_id,
         configuration=configurations.get(tx, branch.configuration),
@@ -276,6 +287,7 @@ def present(tx: Tx, state: AgentState) -> Point:
         seq=seq,
         passage=passage,
         moment=moment,
+        line=state.line,
         window_start=state.window_start,
         summary_id=state.summary_id,
         configuration=config,
@@ -313,8 +325,11 @@ def _open_call(tx: Tx, thread: OwnThread) -> int | None:
 
 def _line_with(
     tx: Tx, state: AgentState, owner: str, conversation_id: str | None, seq: int
-) -> list[Inherited]:
-    """Return the line of the agent that has a message: the one it is on, an old end, or a conversation's."""
+) -> tuple[list[Inherited], int]:
+    """Return the line of the agent that has a message, and its number: the one it is on, or an old end.
+
+    Of what was said in a conversation it is the conversation's.
+    """
     passage = counters.last(tx, state.id, "passages")
     line = lineage.line(state, passage)
     if conversation_id is not None and owner == state.id:
@@ -322,14 +337,14 @@ def _line_with(
         if found is not None:
             said_nothing = {"first": 0, "last": -1}
             known = [part.model_copy(update=said_nothing) for part in line if part.last_passage]
-            return [*known, *_conversation_line(found)]
+            return [*known, *_conversation_line(found)], state.line
     wanted = conversation_id or owner
-    lines = [line, *(one.inherits for one in branches.of_agent(tx, state.id))]
-    for parts in lines:
+    ends = [(one.inherits, one.line) for one in branches.of_agent(tx, state.id)]
+    for parts, number in [(line, state.line), *ends]:
         for part in parts:
             here = (part.agent or state.id, part.thread) == (owner, wanted)
             if here and part.first <= seq <= part.last:
-                return parts
+                return parts, number
     raise NotFoundError(
         f"That is not in the history of {state.name} any more: %agent timeline shows what is."
     )
@@ -367,13 +382,6 @@ def _window(
     thread = OwnThread("", tuple(line), lineage.LAST)
     found = messages.page(tx, "", limit=1, before=seq + 1, roles=["summary"], thread=thread)
     return (found[0].seq, found[0].id) if found else (0, None)
-
-
-def _passage_at(tx: Tx, owner: str, moment: datetime) -> int:
-    row = tx.one(
-        "SELECT max(seq) FROM passages WHERE agent_id = $1 AND created_at <= $2", (owner, moment)
-    )
-    return int(row[0]) if row and row[0] is not None else 0
 
 
 def _blocks_at(

@@ -132,7 +132,7 @@ class Preparation:
             passages=self._core.kept(
                 tx,
                 ("passages", state.id),
-                ("passages", "agent_archives"),
+                ("passages", "agent_archives", "passage_marks", "agents"),
                 lambda: archives.passage_count(tx, state.id),
             ),
             files=self._core.kept(
@@ -356,7 +356,7 @@ def _files(tx: Tx, agent_id: str) -> str:
     attached = folders.list_all(tx, agent_id=agent_id)
     if not attached:
         return ""
-    files = folders.files_of(tx, [one.id for one in attached])
+    files = folders.files_seen(tx, agent_id)
     return describe(attached, files, folders.open_files(tx, agent_id))
 
 

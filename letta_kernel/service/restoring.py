@@ -9,7 +9,7 @@ from typing import Any, Literal
 from letta_kernel.ids import LOCAL_USER
 from letta_kernel.records import AgentState, Block, Configuration, Tool, ToolUse
 from letta_kernel.service.points import BlockThen, Point
-from letta_kernel.store import agents, archives, blocks, configurations, folders, tools
+from letta_kernel.store import agents, attachments, blocks, configurations, tools
 from letta_kernel.store.database import Tx
 from letta_kernel.tools import builtin
 
@@ -43,29 +43,29 @@ def configure(state: AgentState, config: Configuration | None) -> list[str]:
 
 
 def attach(
-    tx: Tx, state: AgentState, config: Configuration | None, told: Restored | None = None
+    tx: Tx, state: AgentState, point: Point, told: Restored | None = None, *, source_id: str
 ) -> None:
-    """Give an agent exactly the tools, archives and folders of a configuration, as far as they are there."""
-    told = told if told is not None else Restored()
+    """Give an agent exactly the tools, archives and folders of a point, as far as they are there.
+
+    They were those of the agent *source_id*: archives and folders are seen as they were then (`attachments`).
+    """
+    told, config = told if told is not None else Restored(), point.configuration
     if config is None:
         return
     _tools(tx, state, config, told)
-    for what, rows, wanted in (
-        ("archive", archives, config.archives),
-        ("folder", folders, config.folders),
-    ):
-        had: list[str] = rows.of_agent(tx, state.id)
-        there = [one for one in wanted if rows.get(tx, one) is not None]
-        if gone := len(wanted) - len(there):
-            told.left.append(f"{gone} {what}{'s' if gone > 1 else ''} of then: deleted meanwhile.")
-        if had == there:
-            continue
-        for one in had:
-            if one not in there or what == "archive":  # of archives the order counts
-                rows.detach(tx, state.id, one)
-        for one in there:
-            rows.attach(tx, state.id, one)
-        told.changed.append(f"{what}s")
+    kinds: tuple[tuple[attachments.What, list[str]], ...] = (
+        ("archive", config.archives),
+        ("folder", config.folders),
+    )
+    for what, wanted in kinds:
+        gone, changed = attachments.inherit(
+            tx, what, wanted, source_id, state.id, point.moment, point.steps
+        )
+        if gone:
+            number = f"{len(gone)} {what}{'s' if len(gone) > 1 else ''}"
+            told.left.append(f"{number} of then: deleted meanwhile.")
+        if changed:
+            told.changed.append(f"{what}s")
 
 
 def _tools(tx: Tx, state: AgentState, config: Configuration, told: Restored) -> None:
@@ -150,7 +150,7 @@ def restore(
     told = Restored()
     told.changed += configure(state, point.configuration)
     agents.save(tx, state)
-    attach(tx, state, point.configuration, told)
+    attach(tx, state, point, told, source_id=state.id)
     own = {block.label: block for block in blocks.of_agent(tx, state.id)}
     for label, then in point.blocks.items():
         _block(tx, state, point, own.get(label), then, shared, told)

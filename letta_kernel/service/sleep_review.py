@@ -11,7 +11,18 @@ from letta_kernel.memory.blocks import check_limit
 from letta_kernel.memory.merging import hunks, merged, with_hunks
 from letta_kernel.records import Block, Proposal, Sleep
 from letta_kernel.service.core import Core, Memories
-from letta_kernel.store import agents, archives, blocks, messages, passages, purge_due, runs, sleeps
+from letta_kernel.store import (
+    agents,
+    blocks,
+    forgetting,
+    messages,
+    passage_edits,
+    passages,
+    purge_due,
+    runs,
+    sights,
+    sleeps,
+)
 from letta_kernel.store.database import Tx
 
 _REASON = 300  # characters of what an agent said as it wrote
@@ -244,8 +255,8 @@ class Review:
         state = agents.get(tx, one.agent_id)
         if state is None:
             raise NotFoundError("The agent is gone.")
-        owners = [state.id, *archives.of_agent(tx, state.id)]
-        there = {p.id for p in passages.get_many(tx, one.supersedes) if p.agent_id in owners}
+        sight = sights.of_agent(tx, state.id)
+        there = {p.id for p in passages.get_many(tx, one.supersedes, sight)}
         self._memories.of(state)[0].insert(
             state.id,
             one.after,
@@ -288,8 +299,8 @@ class Review:
                 blocks.write(tx, block_id, value, actor=LOCAL_USER, reason=reason)
             labels.append(block.label)
         kept = [one.id for one in passages.written_in(tx, [*steps])]
-        passages.forget(tx, kept)
-        passages.unmark(tx, kept)
+        forgetting.forget(tx, kept)
+        passage_edits.unmark(tx, kept)
         return labels
 
 

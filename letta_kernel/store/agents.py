@@ -11,6 +11,7 @@ from letta_kernel.errors import AgentBusyError, ConflictError, NotFoundError
 from letta_kernel.ids import now
 from letta_kernel.records import AgentState, Inherited, ToolRule
 from letta_kernel.store import (
+    attachments,
     blocks,
     branches,
     counters,
@@ -18,7 +19,8 @@ from letta_kernel.store import (
     indexes,
     known_leases,
     lease,
-    passages,
+    passage_edits,
+    passage_versions,
     pictures,
     purge_due,
 )
@@ -160,9 +162,10 @@ def let_go(tx: Tx, agent_ids: Collection[str]) -> None:
         rows = tx.query("SELECT id FROM agents WHERE deleted_at IS NOT NULL")
         gone = [str(row[0]) for row in rows if not branches.shared(tx, row[0])]
         if not gone:
-            return
+            break
         for one in gone:
             _remove(tx, one)
+    attachments.sweep(tx)
 
 
 def _leave_to_forks(tx: Tx, state: AgentState, parts: Sequence[Inherited]) -> None:
@@ -183,6 +186,7 @@ def _leave_to_forks(tx: Tx, state: AgentState, parts: Sequence[Inherited]) -> No
     )
     tx.execute("UPDATE conversations SET deleted_at = $2 WHERE agent_id = $1", (agent_id, now()))
     branches.sweep(tx, agent_id)
+    passage_edits.leave_to_forks(tx, agent_id, parts)
     for table in ("runs", "steps"):
         column = "id" if table == "runs" else "run_id"
         tx.execute(
@@ -216,7 +220,7 @@ def _remove(tx: Tx, agent_id: str) -> None:
     tx.execute("DELETE FROM agents WHERE id = $1", (agent_id,))
     _drop_blocks(tx, agent_id)
     groups.without(tx, agent_id)
-    passages.unmark_of(tx, agent_id)
+    passage_edits.unmark_of(tx, agent_id)
     purge_due.drop(tx, agent_id)
     indexes.drop_agent(tx, agent_id)
     tx.execute(
@@ -225,6 +229,7 @@ def _remove(tx: Tx, agent_id: str) -> None:
     )
     for table in _OWNED:
         tx.execute(f"DELETE FROM {table} WHERE agent_id = $1", (agent_id,))
+    passage_versions.drop_owner(tx, agent_id)
     counters.forget(tx, agent_id)
     pictures.sweep(tx)
 

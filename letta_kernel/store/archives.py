@@ -8,16 +8,23 @@ keeps goes into the archive it was attached to first.
 from __future__ import annotations
 
 from letta_kernel.errors import NotFoundError
+from letta_kernel.ids import now
 from letta_kernel.records import SharedArchive
-from letta_kernel.store import passages
+from letta_kernel.store import attachments, sights
 from letta_kernel.store.database import Tx
 from letta_kernel.store.mapping import Links, Table, Where
 
 _ARCHIVES = Table("archives", SharedArchive, json=("metadata",))
 _OF_AGENTS = Links("agent_archives", "archive_id")
 
-add, get = _ARCHIVES.add, _ARCHIVES.get
-detach, of_agent, agents_with = _OF_AGENTS.detach, _OF_AGENTS.of_agent, _OF_AGENTS.agents_with
+add = _ARCHIVES.add
+of_agent, agents_with = _OF_AGENTS.of_agent, _OF_AGENTS.agents_with
+
+
+def get(tx: Tx, archive_id: str) -> SharedArchive | None:
+    """Return the archive of this id; None if there is none, or it is there for those alone who look back."""
+    found = _ARCHIVES.get(tx, archive_id)
+    return found if found is not None and found.deleted_at is None else None
 
 
 def save(tx: Tx, archive: SharedArchive) -> SharedArchive:
@@ -30,7 +37,9 @@ def list_all(
 ) -> list[SharedArchive]:
     """Return archives, oldest first: all, those an agent is attached to, those of one name."""
     where = Where()
-    if agent_id is not None:
+    if agent_id is None:
+        where.add("deleted_at IS NULL")
+    else:
         where.add("id IN (SELECT archive_id FROM agent_archives WHERE agent_id = {})", agent_id)
     if name is not None:
         where.add("name = {}", name)
@@ -38,37 +47,56 @@ def list_all(
 
 
 def attach(tx: Tx, agent_id: str, archive_id: str) -> None:
-    """Let an agent have an archive; `NotFoundError` if there is no such archive or agent."""
+    """Let an agent have an archive; `NotFoundError` if there is no such archive or agent.
+
+    One that it sees as it was, it sees as it is from now on.
+    """
     if get(tx, archive_id) is None:
         raise NotFoundError(f"There is no archive {archive_id}.")
     _OF_AGENTS.attach(tx, agent_id, archive_id)
+    tx.execute(
+        "UPDATE agent_archives SET seen = NULL WHERE agent_id = $1 AND archive_id = $2"
+        " AND seen IS NOT NULL",
+        (agent_id, archive_id),
+    )
+
+
+def detach(tx: Tx, agent_id: str, archive_id: str) -> bool:
+    """Take an archive from an agent; False if the agent does not have it."""
+    gone = _OF_AGENTS.detach(tx, agent_id, archive_id)
+    attachments.sweep(tx)
+    return gone
 
 
 def passage_count(tx: Tx, agent_id: str) -> int:
-    """Return how many passages an agent can find: its own and those of its archives."""
-    row = tx.one(
-        "SELECT count(*) FROM passages WHERE agent_id = $1 OR agent_id IN"
-        " (SELECT archive_id FROM agent_archives WHERE agent_id = $1)",
-        (agent_id,),
-    )
+    """Return how many passages an agent can find: its own, those it inherits, and those of its archives."""
+    where = Where()
+    sights.of_agent(tx, agent_id).add_to(where)
+    row = tx.one(f"SELECT count(*) FROM passages {where}", where.params)
     return int(row[0]) if row else 0
 
 
 def passage_tags(tx: Tx, agent_id: str, limit: int) -> list[str]:
     """Return the tags of the passages an agent can find, the *limit* most used ones, by name."""
+    where = Where()
+    sights.of_agent(tx, agent_id).add_to(where)
     rows = tx.query(
-        "SELECT tag FROM (SELECT unnest(tags) AS tag FROM passages WHERE agent_id = $1 OR agent_id IN"
-        " (SELECT archive_id FROM agent_archives WHERE agent_id = $1)) t"
-        " GROUP BY tag ORDER BY count(*) DESC, tag LIMIT $2",
-        (agent_id, limit),
+        f"SELECT tag FROM (SELECT unnest(tags) AS tag FROM passages {where}) t"
+        f" GROUP BY tag ORDER BY count(*) DESC, tag LIMIT {where.place(limit)}",
+        where.params,
     )
     return sorted(str(row[0]) for row in rows)
 
 
 def delete(tx: Tx, archive_id: str) -> bool:
-    """Delete an archive with its passages, taking it from every agent; False if there is none."""
-    if tx.one("DELETE FROM archives WHERE id = $1 RETURNING id", (archive_id,)) is None:
+    """Delete an archive with its passages, taking it from every agent; False if there is none.
+
+    Forks that see it as it was keep it for as long as they live.
+    """
+    if get(tx, archive_id) is None:
         return False
-    tx.execute("DELETE FROM agent_archives WHERE archive_id = $1", (archive_id,))
-    passages.drop_owner(tx, archive_id)
+    if attachments.let_go(tx, "archive", archive_id):
+        tx.execute("UPDATE archives SET deleted_at = $2 WHERE id = $1", (archive_id, now()))
+    else:
+        attachments.remove(tx, "archive", archive_id)
     return True

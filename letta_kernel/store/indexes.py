@@ -23,6 +23,7 @@ from letta_kernel.messages import spoken
 from letta_kernel.store import counters
 from letta_kernel.store.database import Tx
 from letta_kernel.store.mapping import load, utc
+from letta_kernel.store.scopes import HISTORY, Scope
 
 Kind = Literal["passages", "messages"]
 
@@ -153,11 +154,12 @@ def of_seqs(tx: Tx, kind: Kind, agent_id: str, seqs: Sequence[int]) -> list[Line
     return _select(tx, kind, "seq = ANY($2::bigint[]) ORDER BY seq", (agent_id, list(seqs)))
 
 
+_SOURCES = {"passages": "source", "messages": f"coalesce(conversation_id, '{HISTORY}')"}
 _COLUMNS = {
     "passages": "content, '[]' AS calls, source, position, coalesce(tags, []) AS tags",
     "messages": "CASE WHEN role = 'tool' THEN '' ELSE content END AS content,"
     " CASE WHEN role = 'tool' THEN '[]' ELSE CAST(tool_calls AS text) END AS calls,"
-    " coalesce(conversation_id, 'history') AS source, seq AS position, [role] AS tags",
+    f" coalesce(conversation_id, '{HISTORY}') AS source, seq AS position, [role] AS tags",
 }
 
 
@@ -168,21 +170,30 @@ def columns(
     tags: Sequence[str],
     match: Literal["any", "all"],
     without: Sequence[str],
+    scope: Scope | None = None,
 ) -> dict[str, np.ndarray]:
-    """Return what all of an agent's lines say and where they stand, oldest first, as columns.
+    """Return what all of an agent's lines, or those in *scope*, say and where they stand, oldest first.
 
     They are ``seq``, ``content`` (empty where there is no line), ``calls`` (of a message, as JSON), ``source``
     (a number, -1 for none), ``position``, ``created`` (microseconds since 1970) and ``found`` (whether it
     has the *tags*, and is none of the ids *without*).
     """
+    given: list[object] = [agent_id, list(tags), list(without)]
+    seen = "" if scope is None else f" AND {scope.rows(_SOURCES[kind])}"
+    if scope is not None and scope.without:
+        given.append(sorted(scope.without))
+        seen += f" AND id NOT IN (SELECT unnest(${len(given)}::text[]))"
+    if scope is not None and scope.only is not None:
+        given.append(sorted(scope.only))
+        seen += f" AND id IN (SELECT unnest(${len(given)}::text[]))"
     return tx.columns(
         "SELECT seq, content, calls,"
         " CASE WHEN source IS NULL THEN -1 ELSE CAST(hash(source) // 2 AS bigint) END AS source,"
         " CAST(position AS bigint) AS position, epoch_us(created_at) AS created,"
         f" (len($2::text[]) = 0 OR list_has_{match}(tags, $2::text[])) AND id <> ALL($3::text[])"
         f" AS found FROM (SELECT id, seq, created_at, {_COLUMNS[kind]}"
-        f" FROM {kind} WHERE agent_id = $1) ORDER BY seq",
-        (agent_id, list(tags), list(without)),
+        f" FROM {kind} WHERE agent_id = $1{seen}) ORDER BY seq",
+        given,
     )
 
 
@@ -244,10 +255,31 @@ def behind(
         " SELECT t.agent_id, coalesce(m.seq, 0), t.newest FROM (SELECT agent_id, max(seq) AS newest"
         f" FROM {kind} GROUP BY agent_id) t LEFT JOIN index_marks m ON m.agent_id = t.agent_id"
         " AND m.index_name = $1 WHERE t.newest > coalesce(m.seq, 0)"
-        " AND t.agent_id NOT IN (SELECT id FROM others) ORDER BY t.agent_id",
+        " AND replace(t.agent_id, '/past', '') NOT IN (SELECT id FROM others) ORDER BY t.agent_id",
         (index_name, embedding, default),
     )
     return [(str(agent), int(mark), int(last)) for agent, mark, last in rows]
+
+
+def alike_rows(tx: Tx, lines: Sequence[Line]) -> dict[str, list[tuple[str, str]]]:
+    """Return, by the id of each passage, rows that have or had its very text: their ids, and digests then.
+
+    They are itself, before it was moved, and the row that it is a version of.
+    """
+    ids = [line.id for line in lines]
+    found = {line.id: [(line.id, line.digest)] for line in lines}
+    texts = {line.id: line.text for line in lines}
+    for one, other, content, tags in tx.query(
+        "SELECT v.id, v.passage_id, p.content, p.tags FROM passage_versions v"
+        " LEFT JOIN passages p ON p.id = v.passage_id"
+        " WHERE v.id IN (SELECT unnest($1::text[])) AND v.passage_id <> v.id",
+        (ids,),
+    ):
+        digest = next(line.digest for line in lines if line.id == one)
+        found[one].append((other, digest))
+        if content == texts[one]:
+            found[one].append((other, _digest(content, tags or ())))
+    return found
 
 
 def newest_texts(tx: Tx, number: int) -> list[str]:
@@ -332,5 +364,5 @@ def _message(
     if not text:
         return None
     # What stands beside a message is what was said before and after it in its own thread.
-    source = conversation_id or "history"
+    source = conversation_id or HISTORY
     return Line(id_, seq, text, utc(created), (role,), source, seq, "")

@@ -9,7 +9,7 @@ from letta_kernel.errors import NotFoundError
 from letta_kernel.messages import MARK, Edit, Message, ToolCall
 from letta_kernel.pictures.picture import Picture
 from letta_kernel.records import Conversation, OwnThread
-from letta_kernel.store import branches, lineage, pictures
+from letta_kernel.store import branches, lineage, pictures, said
 from letta_kernel.store.database import Tx
 from letta_kernel.store.mapping import Table, Where
 
@@ -148,6 +148,7 @@ def page(
     run_id: str | None = None,
     step_id: str | None = None,
     thread: Thread | None = None,
+    pieces: said.Pieces | None = None,
     marks: bool = True,
 ) -> list[Message]:
     """Return part of a history.
@@ -169,6 +170,8 @@ def page(
         Only messages of that run or step.
     thread
         Only messages of that thread, with those it inherits; None for all that the agent's own rows have.
+    pieces
+        Only messages of these, whosever they are.
     marks
         Also the marks behind runs that ended before an answer (`Message.is_mark`).
     """
@@ -176,6 +179,8 @@ def page(
     where = Where()
     if thread is not None:
         lineage.of_thread(where, thread)
+    elif pieces is not None:
+        said.add_to(where, pieces)
     elif agent_id is not None:
         where.add("agent_id = {}", agent_id)
     for other, sign in ((before, "<"), (after, ">")):

@@ -203,5 +203,39 @@ MIGRATIONS: list[str] = [
     """
     ALTER TABLE messages ADD COLUMN edits json;
     """,
+    """
+    ALTER TABLE passages ADD COLUMN kept_at timestamptz;
+    ALTER TABLE agents ADD COLUMN line bigint DEFAULT 0;
+    ALTER TABLE branches ADD COLUMN line bigint DEFAULT 0;
+    ALTER TABLE agent_archives ADD COLUMN seen json;
+    ALTER TABLE agent_folders ADD COLUMN seen json;
+    ALTER TABLE archives ADD COLUMN deleted_at timestamptz;
+    ALTER TABLE folders ADD COLUMN deleted_at timestamptz;
+    ALTER TABLE files ADD COLUMN deleted_at timestamptz;
+    CREATE TABLE passage_versions (
+        id text PRIMARY KEY,
+        passage_id text NOT NULL,
+        owner_id text NOT NULL,
+        seq bigint NOT NULL,
+        place bigint NOT NULL,
+        since timestamptz,
+        until timestamptz
+    );
+    CREATE TABLE passage_marks (
+        agent_id text NOT NULL,
+        line bigint NOT NULL,
+        passage_id text NOT NULL,
+        gone boolean NOT NULL,
+        superseded_by text,
+        marked_at timestamptz NOT NULL
+    );
+    CREATE TABLE passage_gaps (
+        passage_id text PRIMARY KEY,
+        owner_id text NOT NULL,
+        seq bigint NOT NULL,
+        created_at timestamptz NOT NULL,
+        forgotten_at timestamptz NOT NULL
+    );
+    """,
 ]
 """Entry *n* brings a database from version *n* to *n* + 1."""

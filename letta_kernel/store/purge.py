@@ -135,6 +135,16 @@ def _opened(home: Path, wait: LockWait) -> Iterator[duckdb.DuckDBPyConnection]:
         lock.release()
 
 
+_GAPS = (
+    "INSERT INTO passage_gaps SELECT coalesce(v.passage_id, f.id), replace(f.agent_id, '/past', ''),"
+    " coalesce(v.seq, CAST(f.passage->>'seq' AS bigint)),"
+    " CAST(f.passage->>'created_at' AS timestamptz), f.forgotten_at"
+    " FROM forgotten f LEFT JOIN passage_versions v ON v.id = f.id WHERE f.id = ANY($1::text[])"
+    " ON CONFLICT (passage_id) DO NOTHING"
+)
+"""Keeps of what is forgotten when it was made and when it went, and no word of it."""
+
+
 def _note(connection: duckdb.DuckDBPyConnection) -> set[str]:
     row = connection.execute("SELECT value FROM settings WHERE key = $1", [NOTE]).fetchone()
     return set(json.loads(row[0])) if row else set()
@@ -148,13 +158,17 @@ def _noted(
     given: list[Any] = [latest]
     sql = "SELECT id FROM forgotten WHERE forgotten_at <= $1"
     if ids is not None:
-        sql += " AND id = ANY($2::text[])"
+        sql += (
+            " AND (id = ANY($2::text[]) OR id IN"
+            " (SELECT id FROM passage_versions WHERE passage_id = ANY($2::text[])))"
+        )
         given.append(list(ids))
     fresh = [str(row[0]) for row in connection.execute(sql, given).fetchall()]
     gone = sorted({*fresh, *_note(connection)})
     if gone:
         connection.execute("BEGIN")
         try:
+            connection.execute(_GAPS, [fresh])
             _take_out(connection, gone)
             connection.execute(
                 "INSERT INTO settings VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
@@ -181,6 +195,9 @@ def _take_out(connection: duckdb.DuckDBPyConnection, gone: Collection[str]) -> N
     for table in ("passages", "forgotten"):
         if (table, "id") in columns:
             connection.execute(f"DELETE FROM {table} WHERE id = ANY($1::text[])", ids)
+    for table, column in (("passage_versions", "id"), ("passage_marks", "passage_id")):
+        if (table, column) in columns:
+            connection.execute(f"DELETE FROM {table} WHERE {column} = ANY($1::text[])", ids)
     if ("passages", "superseded_by") in columns:
         connection.execute(
             "UPDATE passages SET superseded_by = NULL, superseded_at = NULL"

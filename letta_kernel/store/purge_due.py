@@ -64,7 +64,9 @@ def look_again(home: Path, at: float) -> None:
 
 def drop(tx: Tx, owner_id: str) -> None:
     """Schedule the purge of what a deleted owner had forgotten: nobody can restore it, old copies have it."""
-    rows = tx.query("DELETE FROM forgotten WHERE agent_id = $1 RETURNING id", (owner_id,))
+    rows = tx.query(
+        "DELETE FROM forgotten WHERE agent_id IN ($1, $1 || '/past') RETURNING id", (owner_id,)
+    )
     note(tx, [str(row[0]) for row in rows])
 
 

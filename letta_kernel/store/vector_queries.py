@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from letta_kernel.store.lancedb_tables import lancedb
+from letta_kernel.store.scopes import Scope, listed, quoted
 
 _PROBES = 8  # parts of the vector index that are looked through, of about 300 at 100,000 rows
 
@@ -53,8 +54,12 @@ def condition(
     start: datetime | None = None,
     end: datetime | None = None,
     without: Collection[str] = (),
+    scope: Scope | None = None,
 ) -> str:
-    """Return a filter for searches; *start* is part of the span, *end* is not, nor are ids *without*."""
+    """Return a filter for searches; *start* is part of the span, *end* is not, nor are ids *without*.
+
+    *scope* limits it to the rows that a reader sees.
+    """
     parts = [f"agent_id = {quoted(agent_id)}"]
     if tags:
         parts.append(f"array_has_{'all' if match == 'all' else 'any'}(tags, [{listed(tags)}])")
@@ -64,6 +69,12 @@ def condition(
         parts.append(f"created_at < {_timestamp(end)}")
     if without:
         parts.append(f"id NOT IN ({listed(sorted(without))})")
+    if scope is not None:
+        parts.append(scope.rows())
+        if scope.without:
+            parts.append(f"id NOT IN ({listed(sorted(scope.without))})")
+        if scope.only is not None:
+            parts.append(f"id IN ({listed(sorted(scope.only))})" if scope.only else "false")
     return " AND ".join(parts)
 
 
@@ -133,13 +144,3 @@ def matrix(found: Any) -> np.ndarray:
 
 def _timestamp(moment: datetime) -> str:
     return f"timestamp '{moment:%Y-%m-%dT%H:%M:%S.%f}+00:00'"
-
-
-def quoted(text: str) -> str:
-    """Return *text* as a literal of a filter."""
-    return "'" + text.replace("'", "''") + "'"
-
-
-def listed(texts: Sequence[str]) -> str:
-    """Return *texts* as a list of literals."""
-    return ", ".join(quoted(text) for text in texts)

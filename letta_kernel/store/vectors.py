@@ -35,15 +35,14 @@ from letta_kernel.store.lancedb_tables import (
     lancedb,
     schema,
 )
+from letta_kernel.store.scopes import listed, quoted
 from letta_kernel.store.vector_queries import (
     Candidate,
     IndexRow,
     ask,
     best_rows,
     candidates_in,
-    listed,
     matrix,
-    quoted,
     wait,
 )
 
@@ -203,9 +202,10 @@ class VectorTable:
             arrays = [pa.array(columns[field.name], field.type) for field in table.schema]
             table.add(pa.table(arrays, schema=table.schema))
 
-    def remove(self, ids: Sequence[str], before_stamp: int | None = None) -> None:
-        """Delete the rows of these ids, or only those with an older stamp. Write right as for `add`."""
-        older = "" if before_stamp is None else f" AND stamp < {int(before_stamp)}"
+    def remove(self, agent_id: str, ids: Sequence[str], before_stamp: int | None = None) -> None:
+        """Delete an agent's rows of these ids, or only those with an older stamp. Write right as for `add`."""
+        older = f" AND agent_id = {quoted(agent_id)}"  # a row of that id may be somebody else's now
+        older += "" if before_stamp is None else f" AND stamp < {int(before_stamp)}"
         self._fresh = True
         with self._broken():
             table = self._table()
@@ -261,6 +261,16 @@ class VectorTable:
             query = self._table().search().where(where).select(["id", "vector"])
             found = query.limit(10_000_000).to_arrow()
             return dict(zip(found["id"].to_pylist(), matrix(found), strict=True))
+
+    def vectors_by_id(self, ids: Sequence[str]) -> dict[tuple[str, str], np.ndarray]:
+        """Return the vectors of rows by their id and digest, whosever they are."""
+        if not ids:
+            return {}
+        with self._broken():
+            query = self._table().search().where(f"id IN ({listed(ids)})")
+            found = query.select(["id", "digest", "vector"]).limit(10_000_000).to_arrow()
+            keys = zip(found["id"].to_pylist(), found["digest"].to_pylist(), strict=True)
+            return dict(zip(keys, matrix(found), strict=True))
 
     def lines_of(
         self,

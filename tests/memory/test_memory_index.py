@@ -14,7 +14,7 @@ from letta_kernel.messages import Message
 from letta_kernel.models.embedding import embedder
 from letta_kernel.models.embedding_static import StaticEmbedder
 from letta_kernel.records import AgentState, Passage
-from letta_kernel.store import agents, indexes, messages, passages
+from letta_kernel.store import agents, indexes, messages, passage_edits, passages
 from letta_kernel.store.database import Database
 from letta_kernel.store.vector_queries import condition
 from letta_kernel.store.vectors import IndexBrokenError
@@ -154,7 +154,7 @@ def test_a_deleted_agent_leaves_nothing_in_the_index(project):
     fill(archive, 5)
     fill(archive, 5, agent="agent-bob")
     archive.catch_up()
-    project.database.run(lambda tx: passages.drop_owner(tx, ADA))
+    project.database.run(lambda tx: passage_edits.drop_owner(tx, ADA))
     archive.catch_up()
     assert ids_in(archive) == []
     assert len(ids_in(archive, "agent-bob")) == 5

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from letta_kernel.records import AgentState, Passage
-from letta_kernel.store import agents, indexes, passages
+from letta_kernel.store import agents, indexes, passage_edits, passages
 from letta_kernel.store.database import Database
 
 NEW_YEAR = datetime(2024, 1, 1, tzinfo=UTC)
@@ -103,17 +103,17 @@ def test_pages_by_id(database: Database, ada: AgentState, six: list[Passage]) ->
 
 
 def test_changing(database: Database, ada: AgentState, six: list[Passage]) -> None:
-    changed = database.run(lambda tx: passages.update(tx, six[0].id, content="n\0ew", tags=[]))
+    changed = database.run(lambda tx: passage_edits.update(tx, six[0].id, content="n\0ew", tags=[]))
     assert changed is not None
     assert (changed.content, changed.tags, changed.metadata) == ("new", [], {"n": 0})
     assert database.run(lambda tx: passages.get(tx, six[0].id)) == changed
-    assert database.run(lambda tx: passages.update(tx, "passage-none", content="x")) is None
+    assert database.run(lambda tx: passage_edits.update(tx, "passage-none", content="x")) is None
 
 
 def test_deleting(database: Database, ada: AgentState, six: list[Passage]) -> None:
-    assert database.run(lambda tx: passages.delete(tx, six[5].id)) is True
-    assert database.run(lambda tx: passages.delete(tx, six[5].id)) is False
-    assert database.run(lambda tx: passages.delete_source(tx, ada.id, "book")) == 5
+    assert database.run(lambda tx: passage_edits.delete(tx, six[5].id)) is True
+    assert database.run(lambda tx: passage_edits.delete(tx, six[5].id)) is False
+    assert database.run(lambda tx: passage_edits.delete_source(tx, ada.id, "book")) == 5
     assert database.run(lambda tx: len(passages.page(tx, ada.id))) == 0
     (following,) = database.run(
         lambda tx: passages.append(tx, [Passage(agent_id=ada.id, content="x")])
@@ -135,13 +135,15 @@ def test_an_index_follows_by_its_mark(
 def test_edits_reach_every_known_index(
     database: Database, ada: AgentState, six: list[Passage]
 ) -> None:
-    database.run(lambda tx: passages.delete(tx, six[0].id))  # before any index knows of the agent
+    database.run(
+        lambda tx: passage_edits.delete(tx, six[0].id)
+    )  # before any index knows of the agent
     for index in ("one", "two"):
         database.run(lambda tx, index=index: indexes.mark(tx, index, ada.id))  # type: ignore[misc]
     database.run(lambda tx: indexes.mark(tx, "recall", ada.id, "messages"))
-    database.run(lambda tx: passages.update(tx, six[1].id, content="new"))
-    database.run(lambda tx: passages.delete(tx, six[2].id))
-    database.run(lambda tx: passages.delete_source(tx, ada.id, "book"))
+    database.run(lambda tx: passage_edits.update(tx, six[1].id, content="new"))
+    database.run(lambda tx: passage_edits.delete(tx, six[2].id))
+    database.run(lambda tx: passage_edits.delete_source(tx, ada.id, "book"))
     expected = [("update", six[1].id), ("delete", six[2].id)]
     expected += [("delete", passage.id) for passage in (six[1], six[3], six[4])]
 
@@ -159,6 +161,6 @@ def test_edits_reach_every_known_index(
     assert len(waiting("two")) == 5
     database.run(lambda tx: indexes.forget_index(tx, "two"))
     assert waiting("two") == []
-    database.run(lambda tx: passages.drop_owner(tx, ada.id))
+    database.run(lambda tx: passage_edits.drop_owner(tx, ada.id))
     assert waiting("one")[-1].item_id is None
     assert waiting("two") == []

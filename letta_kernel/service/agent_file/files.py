@@ -35,7 +35,17 @@ from letta_kernel.service.agent_file.read import (
 )
 from letta_kernel.service.core import CAME_WITH, Core
 from letta_kernel.service.groups import Groups
-from letta_kernel.store import agents, blocks, mcp, messages, passages, pictures, settings, tools
+from letta_kernel.store import (
+    agents,
+    blocks,
+    mcp,
+    messages,
+    passages,
+    pictures,
+    settings,
+    sights,
+    tools,
+)
 from letta_kernel.store.database import Tx
 from letta_kernel.tools import builtin
 
@@ -303,7 +313,9 @@ class AgentFiles:
         if history:
             stored = messages.page(tx, state.id, thread=state.thread, limit=parse.MAX_MESSAGES)
             stored = pictures.filled(tx, stored, held.room)[::-1]  # the newest first
-            kept = passages.page(tx, state.id, limit=parse.MAX_PASSAGES)[::-1]
+            kept = passages.page(
+                tx, sights.of_agent(tx, state.id, own=True), limit=parse.MAX_PASSAGES
+            )[::-1]
         system = state.instructions or prompts.INSTRUCTIONS[state.style]
         system = "" if system.isspace() else system
         first = Message(agent_id=state.id, role="system", content=system)

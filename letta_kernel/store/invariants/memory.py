@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from letta_kernel.store import passages, pictures, purge_due
+from letta_kernel.store import passage_edits, pictures, purge_due
 from letta_kernel.store.database import Tx
 from letta_kernel.store.invariants.rule import OWNERS, Rule
 
@@ -36,7 +36,10 @@ _UNMARKED = (
     "((superseded_by IS NULL) <> (superseded_at IS NULL) OR superseded_by IS NOT NULL AND superseded_by"
     " NOT IN (SELECT id FROM passages UNION ALL SELECT id FROM forgotten))"
 )
-_NOT_FORGOTTEN = f"id IN (SELECT id FROM passages) OR agent_id NOT IN ({OWNERS})"
+_NOT_FORGOTTEN = (
+    f"id IN (SELECT id FROM passages) OR replace(agent_id, '/past', '') NOT IN ({OWNERS})"
+)
+_NO_ROW = "id NOT IN (SELECT id FROM passages UNION ALL SELECT id FROM forgotten)"
 
 
 def _let_go(tx: Tx, ids: list[str]) -> None:
@@ -111,10 +114,30 @@ MEMORY = (
     ),
     Rule(
         "passages",
+        "versions of passages are gone",
+        f"SELECT id FROM passage_versions WHERE {_NO_ROW}",
+        "forget that there were any",
+        (f"DELETE FROM passage_versions WHERE {_NO_ROW}",),
+    ),
+    Rule(
+        "passages",
+        "passages of before are of no time",
+        "SELECT id FROM passages WHERE ends_with(agent_id, '/past')"
+        " AND id NOT IN (SELECT id FROM passage_versions WHERE until IS NOT NULL)",
+        "let them have ended when they were kept",
+        (
+            "INSERT INTO passage_versions SELECT id, id, replace(agent_id, '/past', ''), seq, seq, NULL,"
+            " coalesce(kept_at, created_at) FROM passages WHERE ends_with(agent_id, '/past')"
+            " AND id NOT IN (SELECT id FROM passage_versions WHERE until IS NOT NULL)"
+            " ON CONFLICT (id) DO UPDATE SET until = excluded.until",
+        ),
+    ),
+    Rule(
+        "passages",
         "passages supersede each other in a ring",
         lambda tx: _rings(tx),
         "let them stand again",
-        passages.stand_again,
+        passage_edits.stand_again,
     ),
     Rule(
         "passages",

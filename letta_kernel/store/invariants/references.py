@@ -16,7 +16,8 @@ _HAVE_AGENTS = ("messages", "runs", "conversations", "agent_blocks", "agent_file
 
 
 def _owners_gone(tx: Tx) -> list[str]:
-    parts = [f"SELECT agent_id FROM {table}" for table in (*_HAVE_AGENTS, "passages")]
+    parts = [f"SELECT agent_id FROM {table}" for table in _HAVE_AGENTS]
+    parts.append("SELECT replace(agent_id, '/past', '') AS agent_id FROM passages")
     sql = f"SELECT DISTINCT agent_id FROM ({' UNION '.join(parts)}) t WHERE agent_id NOT IN ({OWNERS})"
     return [str(row[0]) for row in tx.query(sql)]
 
@@ -150,6 +151,7 @@ REFERENCES = (
     link("block_identities", "block_id", "blocks"),
     link("block_identities", "identity_id", "identities"),
     link("files", "folder_id", "folders"),
+    link("passage_marks", "agent_id", "agents"),
     link("feedback", "step_id", "steps"),
     link("branches", "agent_id", "agents"),
     *(
