@@ -31,7 +31,8 @@ list_folders count_folders retrieve_folder retrieve_folder_by_name list_files_of
 retrieve_file_of_folder list_folders_of_agent list_files_of_agent list_all_messages search_all_messages
 retrieve_message list_runs list_active_runs retrieve_run retrieve_run_usage list_run_messages list_run_steps
 retrieve_run_trace stream_run list_steps retrieve_step list_step_messages retrieve_step_metrics
-retrieve_step_trace explain_step list_tools count_tools search_tools retrieve_tool list_tools_for_agent
+retrieve_step_trace explain_step retrieve_timeline retrieve_point
+list_tools count_tools search_tools retrieve_tool list_tools_for_agent
 list_tags list_models list_embedding_models list_providers openai_models openai_model
 """
 _TALK_AGENT = """
@@ -40,6 +41,7 @@ fork_conversation cancel_conversation create_conversation_message chat_completio
 """
 _WRITE_AGENT = """
 update_agent delete_agent reset_messages summarize_agent update_conversation delete_conversation
+rewind_agent undo_run redo_run
 compact_conversation create_passage delete_passage create_passage_in_archive create_passages_in_archive
 update_archive_passage delete_passage_from_archive detach_archive_from_agent update_block
 update_core_memory_block detach_core_memory_block upload_file_to_folder delete_file_of_folder
@@ -49,7 +51,7 @@ detach_tool_from_agent modify_tool_approval run_tool_for_agent
 _READ_PROJECT = """
 health list_agents_of_folder list_identities count_identities retrieve_identity list_agents_for_identity
 list_blocks_for_identity add_base_tools total_storage_size
-list_groups count_groups retrieve_group list_group_messages list_groups_for_agent
+retrieve_differences list_groups count_groups retrieve_group list_group_messages list_groups_for_agent
 """
 _TALK_PROJECT = """
 send_group_message send_group_message_streaming cancel_group
