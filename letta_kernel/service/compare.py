@@ -34,6 +34,7 @@ from letta_kernel.models import registry
 from letta_kernel.models.base import Cancel
 from letta_kernel.pictures.picture import Picture
 from letta_kernel.records import FORK_OF, OWNER, AgentState
+from letta_kernel.service.agent_checks import check_max_steps
 from letta_kernel.service.agents import Agents
 from letta_kernel.service.blocks import Blocks
 from letta_kernel.service.forks import Forks
@@ -242,6 +243,8 @@ class Compare:
         """
         text = sendable(text, pictures)
         _check(variants, repeat, budget, budget_tokens)
+        if max_steps is not None:
+            check_max_steps(max_steps)
         self.tidy()
         found = {one.agent: self._agents.retrieve(one.agent) for one in variants}
         for model in dict.fromkeys(one.model for one in variants if one.model):
@@ -271,7 +274,7 @@ class Compare:
                 self._prepare(compared, run)
             if switch.cancelled:
                 raise KeyboardInterrupt
-            self._carry_out(work, at_once or settings.ASK_AT_ONCE(), watch)
+            self._carry_out(work, max(1, at_once or settings.ASK_AT_ONCE()), watch)
             if switch.cancelled:
                 raise KeyboardInterrupt
         except BaseException:
@@ -315,20 +318,24 @@ class Compare:
         InvalidInputError
             That run cannot be kept. Nothing is changed.
         """
-        with self._lock:
-            compared = self._open.get(comparison_id)
+        with self._lock:  # two clicks at once: the first counts
+            compared = self._open.pop(comparison_id, None)
         if compared is None:
             raise NotFoundError(
                 "This comparison waits for no decision: it was decided, or its kernel has ended."
             )
-        if number is not None:
-            run = compared.run(number)
-            if not run.run_id:
-                raise InvalidInputError(f"Run {number} has not begun: there is nothing to keep.")
-            self._forks.adopt(compared.agent_of(run).id, run.agent_id)
-        with self._lock:
-            if self._open.pop(comparison_id, None) is None:
-                return compared
+        try:
+            if number is not None:
+                run = compared.run(number)
+                if not run.run_id:
+                    raise InvalidInputError(
+                        f"Run {number} has not begun: there is nothing to keep."
+                    )
+                self._forks.adopt(compared.agent_of(run).id, run.agent_id)
+        except BaseException:
+            with self._lock:
+                self._open[comparison_id] = compared
+            raise
         compared.kept = number or 0
         self._throw_away(compared)
         for tell in compared.decided:

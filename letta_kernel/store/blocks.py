@@ -80,9 +80,16 @@ def _insert(tx: Tx, blocks: Sequence[Block], step_id: str | None, reason: str) -
     )
 
 
+_LISTED = (
+    "NOT EXISTS (SELECT 1 FROM agent_blocks c JOIN agents m ON m.id = c.agent_id"
+    " WHERE c.block_id = blocks.id AND m.purpose <> '')"
+)
+"""Of blocks: all but the copies that forks have which machines made; those are in no list, as these are."""
+
+
 def list_all(tx: Tx) -> list[Block]:
     """Return all blocks in the order in which they were made."""
-    return _BLOCKS.select(tx, "ORDER BY created_at, id")
+    return _BLOCKS.select(tx, f"WHERE {_LISTED} ORDER BY created_at, id")
 
 
 def ids(
@@ -119,6 +126,7 @@ def ids(
         The other way round.
     """
     where = Where()
+    where.add(_LISTED)
     if label is not None:
         where.add("label = {}", label)
     for column, text in (

@@ -14,7 +14,7 @@ from agent_bench import kept_whole
 from asking_children import ANSWERS, ASKS, TELLS, ask_and_die, ask_when_told, prepare
 from store_children import children
 
-from letta_kernel.agent_messages import SENT, WAIT
+from letta_kernel.agent_messages import SENT, SPAWN, WAIT
 from letta_kernel.messages import DID_NOT_HAPPEN, MAY_HAVE_HAPPENED, Message
 from letta_kernel.models.scripted import scripted
 from letta_kernel.service import AgentService
@@ -92,6 +92,30 @@ def test_a_kill_at_any_point_leaves_one_question_and_the_truth(
                 assert heard(service) == known
             kept_whole(service)
     assert at > 5
+
+
+@pytest.mark.parametrize("answered", [True, False], ids=["answered", "at work"])
+def test_a_kill_leaves_the_answer_of_a_subagent_or_why_there_is_none(
+    answered: bool, tmp_path: Path, fresh_project: Callable[[Path], Path]
+) -> None:
+    home = fresh_project(tmp_path / "home")
+    moves = 'call: spawn(task="Find it.")\n\nsay: On the cliff.'  # what the copy says too
+    with AgentService(home) as service:
+        prepare(service)
+        service.tools.attach(SPAWN, agent="ada")
+    # The call is kept and begun, the copy's first step ended, its second.
+    assert work(home, moves, 4 if answered else 3)[-1] == ("point", "ended")
+    with AgentService(home) as service:
+        ((copy, run),) = service.subagents.of("ada")
+        assert run is not None
+        assert run.status == ("completed" if answered else "failed")
+        result = asked_of(service)
+        if answered:
+            told = {"agent_id": copy.id, "agent_name": "ada › 1", "response": ["On the cliff."]}
+            assert json.loads(result.content) == told
+        else:
+            assert "had not answered when the process ended" in result.content
+        kept_whole(service)
 
 
 def test_agents_of_two_processes_that_ask_each_other_do_not_wait_for_ever(

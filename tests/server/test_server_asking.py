@@ -6,7 +6,7 @@ import json
 
 from server_bench import Server
 
-from letta_kernel.agent_messages import NOTIFY, TOOLS, WAIT
+from letta_kernel.agent_messages import NOTIFY, SPAWN, TOOLS, WAIT
 
 TOGETHER = {"include_multi_agent_tools": True}
 
@@ -28,6 +28,13 @@ def test_the_tools_are_given_when_asked_for(server: Server) -> None:
     assert set(tool.json_schema["parameters"]["properties"]) == {"message", "other_agent_id"}
     eve = client.agents.create(name="eve", tools=[NOTIFY], include_base_tools=False)
     assert [tool.name for tool in eve.tools] == [NOTIFY]
+    sue = client.agents.create(name="sue", tools=[SPAWN], include_base_tools=False)
+    assert [(tool.name, tool.tool_type) for tool in sue.tools] == [
+        (SPAWN, "letta_multi_agent_core")
+    ]
+    file = server.service.agent_files.export("sue")
+    came = server.service.agent_files.import_data(json.dumps(file), name="sue2").agent
+    assert {tool.name for tool in client.agents.retrieve(came.id).tools} == {SPAWN}
     file = server.service.agent_files.export("ada")
     came = server.service.agent_files.import_data(json.dumps(file), name="ada2").agent
     assert {tool.name for tool in client.agents.retrieve(came.id).tools} == {*TOOLS}

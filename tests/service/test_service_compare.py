@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -13,8 +14,12 @@ from scripted_wire import Call
 from letta_kernel.display.comparison import comparison_panel
 from letta_kernel.errors import InvalidInputError, NotFoundError
 from letta_kernel.models.base import Cancel
+from letta_kernel.records import FORK_OF, OWNER
+from letta_kernel.service import AgentService
 from letta_kernel.service.compare import Comparison
 from letta_kernel.service.variants import Variant, read_settings, variants
+from letta_kernel.store import invariants
+from letta_kernel.store.lease import process_owner
 
 PAY = '''
 def pay(euros: int) -> str:
@@ -122,6 +127,7 @@ def test_the_same_message_goes_to_a_fork_of_each_and_the_agent_stays_as_it_was(
     assert human(bench) == "Kim."
     assert [one.name for one in bench.service.agents.list(set_aside=True)] == ["ada"]
     assert len(hidden(bench)) == 4
+    assert len(bench.service.blocks.list()) == 2  # persona and human: not the forks' copies
     assert told == sorted(told)
     rows = found.rows()
     assert [row["variant"] for row in rows] == ["openai/plain"] * 2 + ["openai/keeper"] * 2
@@ -173,6 +179,7 @@ def test_one_is_kept_and_the_others_are_gone(bench: Bench) -> None:
     assert comparison_panel(found).mime["choices"] == []  # type: ignore[index]
     with pytest.raises(NotFoundError, match="no decision"):
         bench.service.compare.decide(found.id, 1)
+    assert bench.service.database.run(invariants.find) == []
 
 
 def test_none_is_kept(bench: Bench) -> None:
@@ -241,6 +248,7 @@ def test_the_stop_button_ends_every_run_and_leaves_nothing(bench: Bench) -> None
 
 def test_what_makes_no_sense_is_refused_before_anything_is_made(bench: Bench) -> None:
     for options, why in (
+        ({"max_steps": 0}, "max_steps is"),
         ({"repeat": 0}, "repeat is"),
         ({"repeat": 21}, "repeat is"),
         ({"budget": -1.0}, "budget is"),
@@ -254,3 +262,26 @@ def test_what_makes_no_sense_is_refused_before_anything_is_made(bench: Bench) ->
     with pytest.raises(NotFoundError):
         bench.service.compare.run("Hi", variants(["nobody", "ada"]))
     assert hidden(bench) == []
+
+
+def test_what_a_dead_process_left_is_thrown_away_at_the_next_opening(bench: Bench) -> None:
+    compare(bench, "a", "b")
+    first, second = hidden(bench)
+    host = process_owner().partition("|")[0]
+    gone = {FORK_OF: bench.service.agents.retrieve("ada").id, OWNER: f"{host}|999999999|1"}
+    bench.service.agents.update(first, metadata=gone, namesakes="keep")
+    with AgentService(bench.service.home) as opened:
+        opened.deliveries.start()
+        deadline = time.monotonic() + 30
+        while first in hidden(bench):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+    assert hidden(bench) == [second]  # its process lives, and may still keep it
+
+
+def test_forks_go_with_their_agent(bench: Bench) -> None:
+    found = compare(bench, "a", "b")
+    bench.service.agents.delete("ada")
+    assert hidden(bench) == []
+    bench.service.compare.decide(found.id, None)
+    assert bench.service.database.run(invariants.find) == []
