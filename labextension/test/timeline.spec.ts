@@ -1,6 +1,5 @@
 // An agent's timeline as it is drawn in cells and in the panel, gone through and acted on.
 
-import { hostsWith } from '../src/ui/entries';
 import { NO_PAST, type IPast, type IPastRun, type IPastStep } from '../src/ui/past';
 import { TimelineView } from '../src/ui/timeline';
 import { ENGLISH } from '../src/ui/words';
@@ -11,8 +10,8 @@ const WHEN = '2026-03-01T09:00:00Z';
 function run(id: string, changes: Partial<IPastRun> = {}): IPastRun {
   return {
     ...{ id, asked: `said ${id}`, created_at: WHEN, status: 'completed', stop_reason: 'end_turn' },
-    ...{ waits: false, error: null, steps: 2, prompt_tokens: 90, completion_tokens: 10 },
-    ...{ cost: null, seconds: 1.5, of: '' },
+    steps: [step(`${id}s1`, 1), step(`${id}s2`, 2, { tools: [], edited: true })],
+    ...{ waits: false, error: null, prompt_tokens: 90, completion_tokens: 10, cost: null, seconds: 1.5, of: '' },
     ...changes
   };
 }
@@ -20,7 +19,7 @@ function run(id: string, changes: Partial<IPastRun> = {}): IPastRun {
 function step(id: string, number: number, changes: Partial<IPastStep> = {}): IPastStep {
   return {
     ...{ id, number, model: 'demo', error: null, prompt_tokens: 40, completion_tokens: 5 },
-    ...{ cost: null, seconds: 0.5, tool_stats: [{ name: 'pay', status: 'ok' }] },
+    ...{ cost: null, seconds: 0.5, tools: ['pay'] },
     ...changes
   };
 }
@@ -32,15 +31,14 @@ let view: TimelineView;
 beforeEach(() => {
   asked = [];
   answers = {
-    'timeline.steps': () => [step('s1', 1), step('s2', 2, { tool_stats: [], edited: true })],
     'timeline.at': () => ({ html: '<p>It knew <b>Mara</b>.</p><script>bad()</script>' }),
-    'timeline.outside': () => ({ outside: [] })
+    'timeline.preview': () => ({ runs: 1, blocks: [], changed: [], left: [], outside: [] })
   };
   const ask = async (method: string, params: object): Promise<any> => {
     asked.push([method, params]);
     return answers[method]?.(params) ?? null;
   };
-  view = new TimelineView(ask, hostsWith(null), ENGLISH);
+  view = new TimelineView(ask, ENGLISH);
   document.body.replaceChildren(view.node);
   show({ runs: [run('r2'), run('r1')] });
 });
@@ -61,19 +59,18 @@ const press = (key: string) =>
 const focused = () => (document.activeElement as HTMLElement).dataset.key;
 
 describe('a timeline', () => {
-  it('is gone through with the arrow keys, like any tree', async () => {
+  it('is gone through with the arrow keys, like any tree', () => {
     item('r2').focus();
     press('ArrowDown');
     expect(focused()).toBe('r1');
     press('ArrowRight');
-    await settle();
-    expect(keys()).toEqual(['r2', 'r1', 's1', 's2']);
+    expect(keys()).toEqual(['r2', 'r1', 'r1s1', 'r1s2']);
     expect(item('r1').getAttribute('aria-expanded')).toBe('true');
-    expect(item('s1').getAttribute('aria-level')).toBe('2');
+    expect(item('r1s1').getAttribute('aria-level')).toBe('2');
     press('ArrowRight');
-    expect(focused()).toBe('s1');
+    expect(focused()).toBe('r1s1');
     press('End');
-    expect(focused()).toBe('s2');
+    expect(focused()).toBe('r1s2');
     press('ArrowLeft');
     expect(focused()).toBe('r1');
     press('ArrowLeft');
@@ -83,12 +80,11 @@ describe('a timeline', () => {
     expect(items().filter(({ tabIndex }) => tabIndex === 0).map(({ dataset }) => dataset.key)).toEqual(['r2']);
   });
 
-  it('opens a run and shows what can be done with it, and closes it again', async () => {
+  it('opens a run and shows what can be done with it, and closes it again', () => {
     row('r2').click();
-    await settle();
-    expect(keys()).toEqual(['r2', 's1', 's2', 'r1']);
+    expect(keys()).toEqual(['r2', 'r2s1', 'r2s2', 'r1']);
     expect(worded('Rewind to here')).toBeTruthy();
-    expect(item('s2').textContent).toContain('edited');
+    expect(item('r2s2').textContent).toContain('edited');
     row('r2').click();
     expect(keys()).toEqual(['r2', 'r1']);
     expect(worded('Rewind to here')).toBeUndefined();
@@ -96,17 +92,17 @@ describe('a timeline', () => {
 
   it('shows what was known at a step, without what could run', async () => {
     row('r2').click();
-    await settle();
-    row('s1').click();
+    row('r2s1').click();
     worded('Look').click();
     await settle();
-    expect(last()).toEqual(['timeline.at', { at: 's1' }]);
+    expect(last()).toEqual(['timeline.at', { at: 'r2s1' }]);
     expect(view.node.querySelector('[role=region] b')?.textContent).toBe('Mara');
     expect(view.node.querySelector('script')).toBeNull();
   });
 
   it('rewinds only after it was said what stays done', async () => {
-    answers['timeline.outside'] = () => ({ outside: ['pay(euros=4)'] });
+    const would = { runs: 1, blocks: ['human'], changed: [], left: [], outside: ['pay(euros=4)'] };
+    answers['timeline.preview'] = () => would;
     row('r1').click();
     worded('Rewind to here').click();
     await settle();
@@ -121,7 +117,7 @@ describe('a timeline', () => {
     worded('Rewind').click();
     await settle();
     expect(last()).toEqual(['timeline.rewind', { to: 'r1' }]);
-    expect(view.node.querySelector('[role=status]')?.textContent).toContain('kept as a branch');
+    expect(view.node.querySelector('[role=status]')?.textContent).toContain('Rewound');
   });
 
   it('asks for the name of a fork, and says why there is none', async () => {
@@ -143,17 +139,18 @@ describe('a timeline', () => {
     expect(field.isConnected).toBe(false);
   });
 
-  it('shows branches where they begin, with their runs, to return to', async () => {
-    const branch = { id: 'b1', agent: '', created_at: WHEN, reason: 'rewind', after: 'r1' };
+  it('shows what parts from the line where it does, to look at and to return to', async () => {
+    const branch = { id: 'b1', agent: '', created_at: WHEN, reason: 'rewind', after: 'r1', messages: 4 };
+    answers['timeline.diff'] = () => ({ html: 'as before' });
     show({ runs: [run('r2'), run('r1')], branches: [branch, { ...branch, id: 'f1', agent: 'bob' }] });
     expect(keys()).toEqual(['r2', 'b1', 'f1', 'r1']);
-    answers.timeline = ({ branch: of }) => ({ ...NO_PAST, runs: [run(`old of ${of}`)] });
+    expect(item('b1').textContent).toContain('4 messages');
     row('b1').click();
-    await settle();
-    expect(keys()).toEqual(['r2', 'b1', 'old of b1', 'f1', 'r1']);
+    worded('What differs').click();
+    expect(last()).toEqual(['timeline.diff', { other: 'b1' }]);
     worded('Return to this end').click();
     await settle();
-    expect(last()).toEqual(['timeline.return', { branch: 'b1' }]);
+    expect(last()).toEqual(['timeline.rewind', { to: 'b1' }]);
     row('f1').click();
     expect(worded('Return to this end')).toBeUndefined();
     expect(item('f1').textContent).toContain('Fork: bob');
@@ -176,8 +173,11 @@ describe('a timeline', () => {
   });
 
   it('undoes and redoes what there is', async () => {
+    show({});
     expect([worded('Undo').disabled, worded('Redo').disabled]).toEqual([true, true]);
-    show({ runs: [run('r1')], undo: 'said r1' });
+    const branch = { id: 'b1', agent: '', created_at: WHEN, reason: 'undo', after: '', messages: 4 };
+    show({ runs: [run('r1')], branches: [branch] });
+    expect(worded('Redo').disabled).toBe(false);
     worded('Undo').click();
     await settle();
     expect(last()).toEqual(['timeline.undo', {}]);

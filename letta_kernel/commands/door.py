@@ -162,6 +162,9 @@ class Notebook(Door, Protocol):
     def show_blocks(self, agent: AgentState) -> None:
         """Show the memory of *agent*, live where that can be."""
 
+    def show_timeline(self, agent: AgentState) -> None:
+        """Show the timeline of *agent*, live where that can be."""
+
     def figure(self, agent: AgentState, what: str, limit: int | None) -> Any:
         """Return a plot of the last runs."""
 

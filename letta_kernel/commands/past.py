@@ -12,9 +12,7 @@ from letta_kernel.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from letta_kernel.records import AgentState, Run
-    from letta_kernel.service.differences import Difference
     from letta_kernel.service.forks import Rewound
-    from letta_kernel.service.timeline import Parted, TimedRun, Timeline
 
 GROUP = "Its past"
 
@@ -35,57 +33,17 @@ def timeline(
     Every step is a point in time: with --at you see what was said, known and offered there, %agent rewind goes
     back to it, %agent fork goes on from it beside.
     """
+    from letta_kernel.display.differences import then_panel
+    from letta_kernel.display.timeline import timeline_panel
+
     if at is not None:
-        from letta_kernel.commands.points_shown import then
-
-        return then(door.service.timeline.at(agent.id, at))
-    found = door.service.timeline.of(agent.id, limit=limit or 20)
-    return Answer(_tree(found), found.data(), plain=True)
-
-
-def _tree(found: Timeline) -> str:
-    from letta_kernel.display.clean import one_line
-
-    title = f"{one_line(found.agent.name, 80)}" + (
-        f", forked from {one_line(found.origin, 80)}" if found.origin else ""
-    )
-    lines = [title]
-    for one in found.runs:
-        lines += [f"├─⑂ {_side(side)}" for side in found.sides if side.after == one.run.id]
-        lines += _run_lines(one)
-    lines += [f"├─⑂ {_side(side)}" for side in found.sides if not side.after]
-    if found.more:
-        lines.append("└─ … older runs: --limit shows more")
-    return "\n".join(lines if found.runs or found.sides else [*lines, "Nothing was said yet."])
-
-
-def _run_lines(one: TimedRun) -> list[str]:
-    from letta_kernel.display.clean import one_line
-    from letta_kernel.service.points import short
-
-    run = one.run
-    state = "waits for your word" if one.waits else run.status
-    said_to = f" (said to {one_line(one.of, 60)})" if one.of else ""
-    head = f"├─ {run.created_at.astimezone():%Y-%m-%d %H:%M} {short(run.id)}"
-    lines = [
-        f"{head} {one_line(one.asked or 'went on', 80)}{said_to}"
-        + ("" if state == "completed" else f" · {state}")
-    ]
-    for step in reversed(one.steps):
-        tools = ", ".join(one_line(str(call.get("name", "")), 40) for call in step.tool_stats)
-        lines.append(f"│    {short(step.id)} step {step.number}" + (f": {tools}" if tools else ""))
-    return lines
-
-
-def _side(side: Parted) -> str:
-    from letta_kernel.display.clean import one_line
-    from letta_kernel.service.points import short
-
-    when = f"{side.created_at.astimezone():%Y-%m-%d %H:%M}"
-    if side.agent:
-        purpose = f" for {one_line(side.purpose, 40)}" if side.purpose else ""
-        return f"fork {one_line(side.agent, 80)}{purpose} · {when}"
-    return f"{short(side.id)} left by {side.reason} · {side.said} messages · {when}"
+        then = door.service.timeline.at(agent.id, at)
+        return Answer(data=then.data(), panel=lambda: then_panel(then))
+    if door.at == "notebook" and limit is None:
+        door.show_timeline(agent)  # type: ignore[attr-defined]
+        return Answer()
+    found = door.service.timeline.of(agent.id, limit=limit or 20).data()
+    return Answer(data=found, panel=lambda: timeline_panel(found, agent.name))
 
 
 @command("fork", "agent fork", group=GROUP)
@@ -228,11 +186,7 @@ def diff(
     other: str = argument("The same; now, if not given", "now"),
 ) -> Answer:
     """Show what two points, branches or forks say, know and can do differently."""
+    from letta_kernel.display.differences import difference_panel
+
     found = door.service.timeline.diff(one, other, agent=agent.id)
-    return Answer(_differences(found), found, plain=True)
-
-
-def _differences(found: Difference) -> str:
-    from letta_kernel.commands.points_shown import differences
-
-    return differences(found)
+    return Answer(data=found, panel=lambda: difference_panel(found))

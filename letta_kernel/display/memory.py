@@ -35,8 +35,11 @@ class MemoryPanel(LivePanel):
 
     kind: ClassVar[str] = "memory"
     methods: ClassVar[frozenset[str]] = frozenset(
-        f"block.{name}"
-        for name in ("write", "create", "detach", "undo", "redo", "versions", "origin")
+        ["explain"]
+        + [
+            f"block.{name}"
+            for name in ("write", "create", "detach", "undo", "redo", "versions", "origin")
+        ]
     )
 
     def read(self) -> dict[str, Any]:

@@ -28,8 +28,8 @@ from letta_kernel.notebook.document.grants import Grants
 from letta_kernel.notebook.document.proposals import Proposals
 from letta_kernel.notebook.executed import ExecutedCells
 from letta_kernel.notebook.functions import Functions, NotebookHost
+from letta_kernel.notebook.live_panels import show_memory, show_timeline
 from letta_kernel.notebook.main_thread import MainThreadQueue
-from letta_kernel.notebook.memory_panel import show_memory
 from letta_kernel.notebook.output import details, progress, say, show
 from letta_kernel.notebook.panel.registry import RequestContext
 from letta_kernel.notebook.remedies import WORDS
@@ -340,6 +340,10 @@ class Session(Notebook):
     def show_blocks(self, agent: AgentState) -> None:
         """Show the memory of *agent*, live where that can be."""
         show_memory(self.shell, self.service, agent)
+
+    def show_timeline(self, agent: AgentState) -> None:
+        """Show the timeline of *agent*, live where that can be."""
+        show_timeline(self.shell, self.service, agent)
 
     def figure(self, agent: AgentState, what: str, limit: int | None) -> Any:
         """Return a plot of the last runs."""

@@ -31,6 +31,10 @@ _QUERIES = {
         "SELECT agent_id, count(*), max(updated_at) FROM conversations"
         " WHERE deleted_at IS NULL GROUP BY agent_id",
     ),
+    "branches": (
+        # Another line: it was rewound, or returned to an end.
+        "SELECT id, first_seq, CAST(inherits AS text) FROM agents WHERE first_seq > 0",
+    ),
     "messages": ("SELECT agent_id, next_seq FROM leases",),
     "runs": ("SELECT agent_id, fence, owner IS NULL, waiting FROM leases",),
     "passages": (

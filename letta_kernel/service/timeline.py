@@ -103,6 +103,10 @@ class Timeline:
                             "model": step.model,
                             "tools": [str(call.get("name", "")) for call in step.tool_stats],
                             "error": step.error,
+                            "prompt_tokens": step.prompt_tokens,
+                            "completion_tokens": step.completion_tokens,
+                            "cost": step.cost,
+                            "seconds": step.seconds,
                             "created_at": step.created_at.isoformat(),
                         }
                         for step in one.steps
@@ -152,6 +156,23 @@ class AgentThen:
     parts: list[Inherited] = field(repr=False, default_factory=list)
     note: str = ""
     known: bool = True
+
+    def data(self) -> dict[str, Any]:
+        """Return it as programs are told of it."""
+        return {
+            "name": self.name,
+            "at": self.at,
+            "moment": self.moment,
+            "blocks": self.blocks,
+            "tools": [{"name": tool.name, "source": tool.source} for tool in self.tools],
+            "rules": self.rules,
+            "settings": self.settings,
+            "model": self.model,
+            "archives": self.archives,
+            "folders": self.folders,
+            "messages": self.messages,
+            "known": self.known,
+        }
 
 
 class Times:

@@ -47,6 +47,10 @@ PROPERTIES = {
     "background": _COLOUR,
     "border-left": f"3px solid {_COLOUR}",
     "display": "flex",
+    "flex": rf"1 1 {_LENGTH}",
+    "flex-wrap": "wrap",
+    "gap": rf"{_LENGTH}(?: {_LENGTH})?",
+    "min-width": "0",
     "text-align": "left|right|center",
 }
 _LINK = re.compile(r"(?:https?://|mailto:)[^\s\"<>`]+\Z")

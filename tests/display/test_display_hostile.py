@@ -12,6 +12,7 @@ from hostile_strings import HOSTILE, HUGE
 
 from letta_kernel.display.block_panels import block_panel
 from letta_kernel.display.clean import clean_bundle, clean_html, clean_text, one_line
+from letta_kernel.display.differences import difference_panel, then_panel
 from letta_kernel.display.html import to_html
 from letta_kernel.display.live import MIME, bundle
 from letta_kernel.display.markdown import code_html, markdown_html
@@ -28,8 +29,11 @@ from letta_kernel.display.panels import (
     tools_table,
 )
 from letta_kernel.display.tables import PANEL_MIME, Panel, note
+from letta_kernel.display.timeline import timeline_panel
 from letta_kernel.messages import Message, ToolCall
-from letta_kernel.records import AgentState, Block, BlockVersion, Passage, Tool, WholeRun
+from letta_kernel.records import AgentState, Block, BlockVersion, Passage, Tool, ToolRule, WholeRun
+from letta_kernel.service.differences import Difference
+from letta_kernel.service.timeline import AgentThen
 
 LARGEST = 1_500_000  # characters of HTML, whatever is thrown at it
 
@@ -141,6 +145,20 @@ def test_hostile_panels_are_harmless(hostile: str) -> None:
             text,
         ),
         context_panel([{"name": text, "tokens": 5, "text": text}], 10, text),
+        timeline_panel(_past(text), text),
+        then_panel(_then(text, block, tool, message)),
+        difference_panel(
+            Difference(
+                text,
+                text,
+                shared=1,
+                said=([message], []),
+                blocks={text: (text, None)},
+                passages=([text], [text]),
+                tools={text: (None, text)},
+                fields={"model": (text, None), "settings": ({}, {text: [text]})},
+            )
+        ),
         note(text),
     ]
     for panel in panels:
@@ -152,6 +170,41 @@ def test_hostile_panels_are_harmless(hostile: str) -> None:
         assert set(shown) == {"text/html", "text/plain"}
         check_html(shown["text/html"])
         check_text(shown["text/plain"])
+
+
+def _past(text: str) -> dict[str, Any]:
+    """A page of a timeline in which everything is *text*."""
+    when = "2026-03-01T09:00:00+00:00"
+    figures = {"prompt_tokens": 1, "completion_tokens": 1, "cost": 0.1, "seconds": 1.0}
+    step = {"id": "step-1", "number": 1, "model": text, "error": text, "tools": [text], **figures}
+    run = {
+        **{"id": "run-1", "asked": text, "of": text, "error": text, "status": text, "waits": False},
+        **{"created_at": when, "steps": [step], **figures},
+    }
+    side = {"id": "branch-1", "after": "run-1", "created_at": when, "reason": "undo", "messages": 1}
+    sides = [{**side, "agent": ""}, {**side, "agent": text}]
+    return {"runs": [run], "branches": sides, "origin": text, "more": True}
+
+
+def _then(text: str, block: Block, tool: Tool, message: Message) -> AgentThen:
+    return AgentThen(
+        name=text,
+        at=text,
+        moment=block.created_at,
+        messages=[message],
+        blocks={text: text},
+        tools=[tool],
+        rules=[ToolRule(type="requires_approval", tool_name=text)],
+        settings={text: text},
+        model=text,
+        instructions=text,
+        archives=[text],
+        folders=[text],
+        seq=1,
+        passage=1,
+        note=text,
+        known=False,
+    )
 
 
 def test_what_was_said_is_still_readable() -> None:

@@ -5,7 +5,7 @@ import { Notification } from '@jupyterlab/apputils';
 import { isChange } from '../ui/faces';
 import type { ICall } from '../ui/page';
 import type { Trans } from '../ui/words';
-import { oneLine } from '../ui/words';
+import { oneLine, messageOf } from '../ui/words';
 import type { IWait, Waiting } from './waiting';
 
 const LONGEST_MESSAGE = 135; // JupyterLab shows 140 characters
@@ -87,7 +87,7 @@ export class Approvals {
 
 /** Say why an answer was refused. */
 export function tellRefusal(error: unknown): void {
-  const text = error instanceof Error ? error.message : String(error);
+  const text = messageOf(error);
   Notification.error(oneLine(text, LONGEST_MESSAGE), { autoClose: GONE });
 }
 

@@ -8,7 +8,7 @@ import type { CommandRegistry } from '@lumino/commands';
 import type { Menu } from '@lumino/widgets';
 
 import type { IBridge } from '../bridge/bridge';
-import { oneLine, type Trans } from '../ui/words';
+import { oneLine, type Trans, messageOf } from '../ui/words';
 import { agentCell, readFirstLine, withAgent, withModel } from './firstline';
 import { showToolForm, type IToolOutcome } from './form';
 import type { IFacts, IToolEntry, Roster } from './roster';
@@ -175,5 +175,5 @@ function open(menu: Menu, anchor: HTMLElement): void {
 }
 
 function message(error: unknown): string {
-  return oneLine(error instanceof Error ? error.message : String(error), 1000);
+  return oneLine(messageOf(error), 1000);
 }

@@ -7,7 +7,7 @@ import type { Widget } from '@lumino/widgets';
 import { Disposable } from '../disposable';
 import { putInto } from '../notebook/places';
 import { button } from '../ui/ask';
-import { h } from '../ui/dom';
+import { h, named } from '../ui/dom';
 import { keepKeys } from '../ui/keys';
 import type { Trans } from '../ui/words';
 import { isAgentCell } from './firstline';
@@ -67,8 +67,7 @@ export class ErrorButtons extends Disposable {
       made(trans.__('Explain'), trans.__('Ask the agent what went wrong'), 'explain-error'),
       made(trans.__('Fix'), trans.__('Ask the agent for a change of this cell'), 'fix')
     );
-    node.setAttribute('role', 'group');
-    node.setAttribute('aria-label', trans.__('Error'));
+    named(node, 'group', trans.__('Error'));
     keepKeys(node);
     return node;
   }

@@ -5,7 +5,7 @@ import { Widget } from '@lumino/widgets';
 
 import { h } from '../ui/dom';
 import { isRecord } from '../ui/snapshot';
-import { oneLine, pretty, prettyResult, type Trans } from '../ui/words';
+import { oneLine, pretty, prettyResult, type Trans, messageOf } from '../ui/words';
 import type { IToolEntry } from './roster';
 import { typeWord } from './tools';
 
@@ -227,5 +227,5 @@ function read(
 }
 
 function message(error: unknown): string {
-  return oneLine(error instanceof Error ? error.message : String(error), 1000);
+  return oneLine(messageOf(error), 1000);
 }

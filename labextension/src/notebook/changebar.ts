@@ -4,7 +4,7 @@ import type { NotebookPanel } from '@jupyterlab/notebook';
 import { Widget } from '@lumino/widgets';
 
 import { button, drawScopes } from '../ui/ask';
-import { h } from '../ui/dom';
+import { h, named } from '../ui/dom';
 import type { Scope } from '../ui/choice';
 import { keepKeys } from '../ui/keys';
 import { oneLine, type Trans } from '../ui/words';
@@ -37,8 +37,7 @@ export class ChangeBar {
       scope,
       button(_trans.__('Reject all'), 'lk-mod-bad lk-mod-small', all(false))
     );
-    this._node.setAttribute('role', 'region');
-    this._node.setAttribute('aria-label', _trans.__('Proposed changes'));
+    named(this._node, 'region', _trans.__('Proposed changes'));
     keepKeys(this._node);
   }
 

@@ -24,6 +24,7 @@ import {
   usePanel,
   type IPanelContext
 } from './ui';
+import { named } from '../ui/dom';
 
 export const PANEL_ID = 'letta-kernel-agents';
 
@@ -40,8 +41,7 @@ export class AgentsPanel extends ReactWidget {
     this.title.icon = agentIcon;
     this.title.caption = title;
     this.addClass('lk-Panel');
-    this.node.setAttribute('role', 'region');
-    this.node.setAttribute('aria-label', title);
+    named(this.node, 'region', title);
   }
 
   protected override onAfterShow(message: Message): void {

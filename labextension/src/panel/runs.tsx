@@ -2,11 +2,13 @@
 
 import * as React from 'react';
 
-import { meaning } from '../ui/stopReasons';
+import type { AskPast } from '../ui/past';
+import { standing } from '../ui/timeline';
+import { told } from '../ui/told';
 import { duration, money, type Trans } from '../ui/words';
 import type { AgentModel } from './model/agent';
 import type { ICost, IRun, IStep } from './model/records';
-import { Hint, Moment, PartBody, tokensWord, usePanel } from './ui';
+import { Drawn, Hint, Moment, PartBody, tokensWord, usePanel } from './ui';
 
 export function RunsSection({ agent }: { agent: AgentModel }): JSX.Element {
   const { trans } = usePanel();
@@ -25,6 +27,7 @@ export function RunsSection({ agent }: { agent: AgentModel }): JSX.Element {
                 key={run.id}
                 run={run}
                 steps={runs.steps.get(run.id) ?? null}
+                ask={agent.timeline.askPast}
                 onToggle={() => void runs.toggle(run.id)}
               />
             ))}
@@ -53,23 +56,13 @@ interface IRunProps {
   run: IRun;
   /** Null if they are not shown. */
   steps: IStep[] | null;
+  ask: AskPast;
   onToggle: () => void;
 }
 
-function RunRow({ run, steps, onToggle }: IRunProps): JSX.Element {
+function RunRow({ run, steps, ask, onToggle }: IRunProps): JSX.Element {
   const { trans } = usePanel();
-  const states: Record<IRun['status'], [string, string]> = {
-    created: ['◌', trans.__('created')],
-    running: ['◌', trans.__('running')],
-    completed: ['✓', trans.__('completed')],
-    failed: ['✗', trans.__('failed')],
-    cancelled: ['■', trans.__('cancelled')]
-  };
-  const [sign, word] = run.waits
-    ? ['◇', trans.__('waits for approval')]
-    : run.stop_reason !== null && meaning(run.stop_reason) === 'waits'
-      ? ['⊘', trans.__('not decided')]
-      : (states[run.status] ?? ['·', run.status]);
+  const [sign, look, word] = standing(run, trans);
   const tokens = run.prompt_tokens + run.completion_tokens;
   const facts = [
     word,
@@ -86,7 +79,7 @@ function RunRow({ run, steps, onToggle }: IRunProps): JSX.Element {
         aria-expanded={steps !== null}
         onClick={onToggle}
       >
-        <span className={`lk-Sign lk-mod-${run.waits ? 'waits' : run.status}`} aria-hidden="true">
+        <span className={`lk-Sign lk-mod-${look}`} aria-hidden="true">
           {sign}
         </span>
         <span className="lk-RunRow-asked" dir="auto" title={run.asked || undefined}>
@@ -100,13 +93,14 @@ function RunRow({ run, steps, onToggle }: IRunProps): JSX.Element {
           {run.error}
         </p>
       )}
-      {steps && <Steps steps={steps} />}
+      {steps && <Steps steps={steps} ask={ask} />}
     </li>
   );
 }
 
-function Steps({ steps }: { steps: IStep[] }): JSX.Element {
+function Steps({ steps, ask }: { steps: IStep[]; ask: AskPast }): JSX.Element {
   const { trans } = usePanel();
+  const [shown, setShown] = React.useState<HTMLElement | null>(null);
   if (!steps.length) {
     return <Hint>{trans.__('No step was finished.')}</Hint>;
   }
@@ -127,7 +121,17 @@ function Steps({ steps }: { steps: IStep[] }): JSX.Element {
         <tbody>
           {steps.map(step => (
             <tr key={step.id} title={step.error ?? step.model}>
-              <td>{step.number}</td>
+              <td>
+                <button
+                  type="button"
+                  className="lk-Link"
+                  aria-label={trans.__('Explain step %1', step.number)}
+                  title={trans.__('Explain step %1', step.number)}
+                  onClick={() => setShown(told(ask, trans, 'explain', { at: step.id }))}
+                >
+                  {step.number}
+                </button>
+              </td>
               <td>{step.prompt_tokens.toLocaleString()}</td>
               <td>{step.completion_tokens.toLocaleString()}</td>
               <td>{step.seconds === null ? '–' : duration(step.seconds)}</td>
@@ -139,6 +143,7 @@ function Steps({ steps }: { steps: IStep[] }): JSX.Element {
           ))}
         </tbody>
       </table>
+      {shown && <Drawn node={shown} />}
     </div>
   );
 }

@@ -6,11 +6,13 @@ import { DisposableDelegate, type IDisposable } from '@lumino/disposable';
 import { ArchiveSection } from './archive';
 import { ChatSection } from './chat';
 import { ContextSection } from './context';
+import { DebuggerSection } from './debugger';
 import { MemorySection } from './memory';
 import { MessagesSection } from './messages';
 import { Observable } from './model/part';
 import type { ISection } from './model/section';
 import { RunsSection } from './runs';
+import { TimelineSection } from './timeline';
 import { ToolsSection } from './tools';
 
 export interface IPanelSections {
@@ -31,7 +33,9 @@ export class PanelSections extends Observable implements IPanelSections {
     { id: 'tools', title: trans => trans.__('Tools'), body: ToolsSection },
     { id: 'archive', title: trans => trans.__('Archive'), body: ArchiveSection },
     { id: 'messages', title: trans => trans.__('Messages'), body: MessagesSection },
-    { id: 'runs', title: trans => trans.__('Runs'), body: RunsSection }
+    { id: 'runs', title: trans => trans.__('Runs'), body: RunsSection },
+    { id: 'timeline', title: trans => trans.__('Timeline'), body: TimelineSection },
+    { id: 'debugger', title: trans => trans.__('Debugger'), body: DebuggerSection }
   ];
 
   add(section: ISection): IDisposable {

@@ -1,12 +1,13 @@
 // What a person is asked: calls to approve, or a question. Keys stay here, away from the notebook.
 
 import type { IChoice, Scope } from './choice';
-import { h } from './dom';
+import { h, named } from './dom';
 import { faceOf, isChange, type IFace } from './faces';
 import { keepKeys } from './keys';
 import { thePage } from './page';
 import type { IToolCall } from './items';
 import type { Trans } from './words';
+import { messageOf } from './words';
 
 export function button(text: string, className: string, act: () => void): HTMLButtonElement {
   const made = h('button', `lk-Button ${className}`, text);
@@ -106,8 +107,7 @@ export function drawApproval(
 
 export function group(label: string): HTMLElement {
   const node = h('div', 'lk-Ask');
-  node.setAttribute('role', 'group');
-  node.setAttribute('aria-label', label);
+  named(node, 'group', label);
   keepKeys(node);
   return node;
 }
@@ -179,7 +179,7 @@ export class Card {
     try {
       choice.arguments = this._face.read(this._edited.value);
     } catch (error) {
-      this._wrong.textContent = String(error instanceof Error ? error.message : error);
+      this._wrong.textContent = messageOf(error);
       return;
     }
     this._given.replaceChildren(...this._face.draw(this._edited.value));

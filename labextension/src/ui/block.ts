@@ -3,10 +3,21 @@
 import { button, field } from './ask';
 import { kindOf, lengthOf, writerOf, type IBlock, type IBlockHost } from './blocks';
 import { Conflict } from './conflict';
-import { h } from './dom';
+import { h, named } from './dom';
 import { History, moment } from './history';
 import { NEARLY_FULL } from './limits';
-import { grouped, oneLine } from './words';
+import { told } from './told';
+import { grouped, oneLine, messageOf } from './words';
+
+/** A sentence of a block and where it comes from. */
+interface ISentence {
+  text: string;
+  version: number;
+  at: string;
+  origin: string;
+  /** The step that wrote it, if one did that is still there. */
+  step?: string | null;
+}
 
 /** What is being written by a person. */
 interface IEditor {
@@ -62,8 +73,7 @@ export class BlockView {
     this._wrong.setAttribute('role', 'alert');
     this._value.addEventListener('click', () => void this._trace());
     this._value.addEventListener('dblclick', () => this._edit());
-    this.node.setAttribute('role', 'group');
-    this.node.setAttribute('aria-label', trans.__('Memory block %1', label));
+    named(this.node, 'group', trans.__('Memory block %1', label));
     const head = h('div', 'lk-Memory-head', this._label, this._shared, this._figures);
     this.node.append(
       h('div', 'lk-Memory-top', head, this._tools),
@@ -87,7 +97,7 @@ export class BlockView {
     this._block = block;
     this._draw();
     if (changed) {
-      this._origin.textContent = '';
+      this._origin.replaceChildren();
       this._value.classList.remove('lk-mod-new');
       void this._value.offsetWidth; // so that the mark begins anew
       this._value.classList.add('lk-mod-new');
@@ -183,7 +193,7 @@ export class BlockView {
       this._memory.say(said);
       return null;
     } catch (error) {
-      this._say(String(error instanceof Error ? error.message : error));
+      this._say(messageOf(error));
       return error;
     }
   }
@@ -197,11 +207,20 @@ export class BlockView {
     let at = place.anchorOffset;
     const { label } = this._block;
     const found = await this._memory
-      .ask<{ text: string; version: number; at: string; origin: string }[]>('block.origin', { label })
+      .ask<ISentence[]>('block.origin', { label })
       .catch(() => []);
     const one = found.find(({ text }) => (at -= text.length) < 0) ?? found.at(-1);
-    this._origin.textContent =
-      one ? `“${oneLine(one.text, 60)}” · v${one.version ?? '?'} · ${moment(one.at)} · ${one.origin}` : '';
+    if (!one) {
+      this._origin.replaceChildren();
+      return;
+    }
+    const { ask, trans } = this._memory;
+    const said = `“${oneLine(one.text, 60)}” · v${one.version ?? '?'} · ${moment(one.at)} · ${one.origin} `;
+    const why = button(trans.__('Explain'), 'lk-mod-small', () =>
+      this._origin.replaceChildren(said, told(ask, trans, 'explain', { at: one.step }))
+    );
+    why.title = trans.__('Explain the step that wrote this');
+    this._origin.replaceChildren(said, ...(one.step ? [why] : []));
   }
 
   private _remove(): void {

@@ -1,6 +1,6 @@
 // The buttons of a block of code in an answer: copy it, and put it into cells where there is a notebook.
 
-import { h } from './dom';
+import { h, named } from './dom';
 import { keepKeys } from './keys';
 import { thePage } from './page';
 import type { Trans } from './words';
@@ -12,8 +12,7 @@ export function withTools(block: HTMLElement, trans: Trans): HTMLElement {
   const code = block.textContent ?? '';
   const language = block.querySelector<HTMLElement>('code')?.dataset.language ?? '';
   const tools = h('div', 'lk-Code-tools');
-  tools.setAttribute('role', 'group');
-  tools.setAttribute('aria-label', trans.__('Code'));
+  named(tools, 'group', trans.__('Code'));
   const said = h('span', 'lk-spoken');
   said.setAttribute('role', 'status');
   const copy = tool(trans.__('Copy'), trans.__('Copy this code'), () => {

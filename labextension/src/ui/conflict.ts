@@ -3,7 +3,7 @@
 import { button } from './ask';
 import type { IBlock } from './blocks';
 import { together } from './diff';
-import { h } from './dom';
+import { h, named } from './dom';
 import { drawDiff } from './entries';
 import type { Trans } from './words';
 
@@ -66,8 +66,7 @@ export class Conflict {
       ),
       h('div', 'lk-Buttons', this.keep, join, take)
     );
-    this.node.setAttribute('role', 'group');
-    this.node.setAttribute('aria-label', trans.__('Conflict in %1', label));
+    named(this.node, 'group', trans.__('Conflict in %1', label));
   }
 
   /** What happened, in a sentence. */

@@ -19,6 +19,14 @@ const SVG = 'image/svg+xml';
 const BASE64 = /^[\w+/=\s]+$/;
 const DATA_PICTURE = /^data:image\/(?:png|jpeg|gif|webp);base64,[\w+/=\s]+$/;
 
+/** What the kernel's own pages may look like beside that: bars, marks and columns, all where they stand. */
+const LOOKS =
+  'width height background border-left border-top padding-left padding-top margin-bottom display flex flex-wrap gap min-width'.split(
+    ' '
+  );
+const PLAIN_LOOK = /^(?!.*url)[\w#%.,() -]{1,60}$/i;
+const STEP = /^#step-[\w-]+$/;
+
 const LONGEST_HTML = 500_000;
 const MOST_TAGS = 20_000;
 const QUOTED = /"[^"]*"|'[^']*'/g;
@@ -89,24 +97,25 @@ function modest(html: string): string {
   });
 }
 
-function drawHtml(html: string): HTMLElement {
+/** Draw markup as what is listed here; `own` is a page of the kernel's, with its looks and ways to steps. */
+export function drawHtml(html: string, own = false): HTMLElement {
   const source = modest(html.slice(0, LONGEST_HTML));
   try {
     // A document made by the parser runs and loads nothing; from here on it is only read.
     const parsed = new DOMParser().parseFromString(source, 'text/html');
-    return h('div', 'lk-Md lk-Rich', ...rebuiltChildren(parsed.body, 0));
+    return h('div', 'lk-Md lk-Rich', ...rebuiltChildren(parsed.body, 0, own));
   } catch {
     return h('pre', 'lk-Text', source); // nested too deep for the parser
   }
 }
 
-function rebuiltChildren(element: Element, depth: number): Child[] {
+function rebuiltChildren(element: Element, depth: number, own: boolean): Child[] {
   return depth > DEEPEST
     ? []
-    : Array.from(element.childNodes).flatMap(node => rebuilt(node, depth + 1));
+    : Array.from(element.childNodes).flatMap(node => rebuilt(node, depth + 1, own));
 }
 
-function rebuilt(node: Node, depth: number): Child[] {
+function rebuilt(node: Node, depth: number, own: boolean): Child[] {
   if (node.nodeType === Node.TEXT_NODE) {
     return [node.nodeValue];
   }
@@ -116,11 +125,17 @@ function rebuilt(node: Node, depth: number): Child[] {
   if (node.localName === 'img') {
     return [rebuiltPicture(node)];
   }
-  const inside = rebuiltChildren(node, depth);
+  const inside = rebuiltChildren(node, depth, own);
   if (node.localName === 'a') {
-    return [drawLink(node.getAttribute('href')?.trim() ?? '', ...inside)];
+    const to = node.getAttribute('href')?.trim() ?? '';
+    if (!own || !STEP.test(to)) {
+      return [drawLink(to, ...inside)];
+    }
+    const link = h('a', '', ...inside);
+    link.href = to;
+    return [link];
   }
-  if (!KEPT_ELEMENTS.has(node.localName)) {
+  if (!KEPT_ELEMENTS.has(node.localName) && !(own && /^(ins|del)$/.test(node.localName))) {
     return inside;
   }
   const element = h(node.localName as keyof HTMLElementTagNameMap, '', ...inside);
@@ -128,6 +143,15 @@ function rebuilt(node: Node, depth: number): Child[] {
   const align = node instanceof HTMLTableCellElement ? node.style.textAlign : '';
   if (['left', 'right', 'center'].includes(align)) {
     element.style.textAlign = align;
+  }
+  if (own && node instanceof HTMLElement) {
+    for (const name of LOOKS) {
+      const value = node.style.getPropertyValue(name);
+      if (PLAIN_LOOK.test(value)) {
+        element.style.setProperty(name, value);
+      }
+    }
+    element.title = node.title;
   }
   return [element];
 }

@@ -35,3 +35,10 @@ export function fold(
   details.open = open;
   return details;
 }
+
+/** Say what an element is, and how it is called. */
+export function named<E extends Element>(element: E, role: string, label: string): E {
+  element.setAttribute('role', role);
+  element.setAttribute('aria-label', label);
+  return element;
+}

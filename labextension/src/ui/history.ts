@@ -2,9 +2,9 @@
 
 import { button } from './ask';
 import { lengthOf, writerOf, type IBlockHost, type IBlockVersion } from './blocks';
-import { h } from './dom';
+import { h, named } from './dom';
 import { drawDiff } from './entries';
-import { grouped, oneLine } from './words';
+import { grouped, oneLine, messageOf } from './words';
 
 export class History {
   constructor(
@@ -23,7 +23,7 @@ export class History {
         this._draw(versions);
       }
     } catch (error) {
-      const said = String(error instanceof Error ? error.message : error);
+      const said = messageOf(error);
       this.node.replaceChildren(h('div', 'lk-Wrong', said));
     }
   }
@@ -43,8 +43,7 @@ export class History {
     from.append(new Option(trans.__('nothing'), '0'));
     const to = choices(trans.__('To version'));
     const changed = h('div', '');
-    changed.setAttribute('role', 'region');
-    changed.setAttribute('aria-label', trans.__('What changed'));
+    named(changed, 'region', trans.__('What changed'));
     changed.tabIndex = 0;
     const valueOf = (choice: HTMLSelectElement) =>
       versions.find(({ version }) => String(version) === choice.value)?.value ?? '';

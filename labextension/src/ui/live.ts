@@ -2,7 +2,7 @@
 
 import { button, drawApproval, drawQuestion } from './ask';
 import type { IChoice } from './choice';
-import { h } from './dom';
+import { h, named } from './dom';
 import type { IHosts } from './entries';
 import { keepKeys } from './keys';
 import { readSnapshot, type ISnapshot } from './snapshot';
@@ -43,8 +43,7 @@ export class LiveRun {
     this._stop.title = trans.__('Stop this run; what was said so far is kept');
     keepKeys(this._stop);
     tools.append(this._stop);
-    body.setAttribute('role', 'log');
-    body.setAttribute('aria-label', trans.__('The run so far'));
+    named(body, 'log', trans.__('The run so far'));
     body.tabIndex = 0;
     this._follow = followEnd(body);
     this._asked = asked;

@@ -2,7 +2,8 @@
 
 import { button, field } from './ask';
 import type { IBlockHost } from './blocks';
-import { h } from './dom';
+import { h, named } from './dom';
+import { messageOf } from './words';
 
 /** Characters a block may hold unless something else is asked for. */
 const LIMIT = 20_000;
@@ -20,17 +21,16 @@ export class NewBlock {
     this._limit.value = String(LIMIT);
     this._about.dir = this._label.dir = 'auto';
     this._wrong.setAttribute('role', 'alert');
-    const named = (name: string, input: HTMLElement) =>
+    const labelled = (name: string, input: HTMLElement) =>
       h('label', 'lk-Named', h('span', 'lk-muted lk-small', name), input);
-    this.node.setAttribute('role', 'group');
-    this.node.setAttribute('aria-label', title);
+    named(this.node, 'group', title);
     this.node.append(
       h(
         'div',
         'lk-Names',
-        named(trans.__('Label'), this._label),
-        named(trans.__('Limit in characters'), this._limit),
-        named(trans.__('What the agent is told it is for'), this._about)
+        labelled(trans.__('Label'), this._label),
+        labelled(trans.__('Limit in characters'), this._limit),
+        labelled(trans.__('What the agent is told it is for'), this._about)
       ),
       this._value,
       h(
@@ -76,7 +76,7 @@ export class NewBlock {
       this._memory.say(trans.__('%1 is made.', label));
       this._done();
     } catch (error) {
-      this._wrong.textContent = String(error instanceof Error ? error.message : error);
+      this._wrong.textContent = messageOf(error);
     }
   }
 

@@ -11,7 +11,7 @@ export interface IPastRun {
   /** For a person's approval, now. */
   waits: boolean;
   error: string | null;
-  steps: number;
+  steps: IPastStep[];
   prompt_tokens: number;
   completion_tokens: number;
   /** In US dollars; null if unknown. */
@@ -31,7 +31,8 @@ export interface IPastStep {
   completion_tokens: number;
   cost: number | null;
   seconds: number | null;
-  tool_stats: { name?: string; status?: string }[];
+  /** Names of those it called. */
+  tools: string[];
   /** A person changed it in the debugger. */
   edited?: boolean;
 }
@@ -43,8 +44,10 @@ export interface IPastBranch {
   agent: string;
   created_at: string;
   reason: string;
-  /** The last run that both share; empty: they share none. */
+  /** The run behind which it parts from the line; empty: before the first that is shown. */
   after: string;
+  /** Messages that an own end has behind that. */
+  messages: number;
 }
 
 /** A page of the line, newest first, and what hangs on it. */
@@ -55,11 +58,19 @@ export interface IPast {
   branches: IPastBranch[];
   /** The name of the agent it was forked from; empty: it was made anew. */
   origin: string;
-  /** What undo and redo would move, in a few words; empty: nothing. */
-  undo: string;
-  redo: string;
 }
 
-export const NO_PAST: IPast = { runs: [], more: false, branches: [], origin: '', undo: '', redo: '' };
+export const NO_PAST: IPast = { runs: [], more: false, branches: [], origin: '' };
+
+/** What a rewind would do. */
+export interface IRewind {
+  runs: number;
+  /** Labels of the blocks that would have another text. */
+  blocks: string[];
+  /** What else would change, what would be left as it is, and what was done outside: each in a line. */
+  changed: string[];
+  left: string[];
+  outside: string[];
+}
 
 export type { Ask as AskPast } from './told';

@@ -2,12 +2,12 @@
 
 import { button } from './ask';
 import type { AskBlocks } from './blocks';
-import { h } from './dom';
+import { h, named } from './dom';
 import { drawDiff } from './entries';
 import { moment } from './history';
 import { keepKeys } from './keys';
 import type { Trans } from './words';
-import { oneLine } from './words';
+import { oneLine, messageOf } from './words';
 
 /** Part of a proposal that can be decided by itself: the lines before and after. */
 export interface IPart {
@@ -50,8 +50,7 @@ export class SleepView {
     private _ask: AskBlocks,
     private _trans: Trans
   ) {
-    this.node.setAttribute('role', 'group');
-    this.node.setAttribute('aria-label', _trans.__('Tidied while at rest'));
+    named(this.node, 'group', _trans.__('Tidied while at rest'));
     this.node.hidden = true;
     this._said.setAttribute('role', 'status');
     this._wrong.setAttribute('role', 'alert');
@@ -169,8 +168,7 @@ export class SleepView {
     const card = h('div', 'lk-Block lk-Proposal', head, ...parts);
     card.dataset.proposal = one.id;
     card.tabIndex = 0;
-    card.setAttribute('role', 'group');
-    card.setAttribute('aria-label', trans.__('Proposed for %1', label));
+    named(card, 'group', trans.__('Proposed for %1', label));
     card.setAttribute('aria-keyshortcuts', 'a r');
     card.title = trans.__('A accepts, R rejects');
     card.addEventListener('keydown', event => {
@@ -207,7 +205,7 @@ export class SleepView {
       await this._ask(method, params);
       this._said.textContent = said;
     } catch (error) {
-      this._wrong.textContent = String(error instanceof Error ? error.message : error);
+      this._wrong.textContent = messageOf(error);
     }
   }
 

@@ -1,37 +1,35 @@
 // The timeline of an agent: its runs, steps and branches as a tree; looking back, explaining, rewinding, forking.
 
 import { button } from './ask';
-import { h, type Child } from './dom';
-import type { IHosts } from './entries';
+import { h, type Child, named } from './dom';
 import { shortMoment } from './history';
 import { keepKeys } from './keys';
-import { NO_PAST, type AskPast, type IPast, type IPastBranch, type IPastRun, type IPastStep } from './past';
+import {
+  NO_PAST,
+  type AskPast,
+  type IPast,
+  type IPastBranch,
+  type IPastRun,
+  type IPastStep,
+  type IRewind
+} from './past';
 import { meaning } from './stopReasons';
 import { told } from './told';
 import { Tree, type ITreeItem } from './tree';
-import { duration, grouped, money, oneLine, type Trans } from './words';
+import { duration, grouped, money, oneLine, type Trans, messageOf } from './words';
 
-/** The line of an own branch or of the agent itself (''), as far as it was read. */
-interface ILine {
-  runs: IPastRun[];
-  more: boolean;
-}
-
-type Row =
-  | { kind: 'run'; run: IPastRun }
-  | { kind: 'step'; step: IPastStep }
-  | { kind: 'branch'; branch: IPastBranch };
+/** A step or a run, an end that was left, or another agent. */
+type Kind = 'point' | 'end' | 'fork';
 
 export class TimelineView {
   constructor(
     private _ask: AskPast,
-    private _hosts: IHosts,
     private _trans: Trans
   ) {
     const { _trans: trans } = this;
     this._tree = new Tree(
       trans.__('Timeline'),
-      key => void this._opened(key),
+      () => this._draw(),
       () => this._choose()
     );
     const tool = (word: string, title: string, method: string, said: string) => {
@@ -51,12 +49,11 @@ export class TimelineView {
       'timeline.redo',
       trans.__('It is back where it was.')
     );
-    this._more = button(trans.__('Show older'), 'lk-mod-small', () => void this._older(''));
+    this._more = button(trans.__('Show older'), 'lk-mod-small', () => void this._older());
     this._said.setAttribute('role', 'status');
     this._wrong.setAttribute('role', 'alert');
     const head = h('div', 'lk-Memory-head', this._title, this._about);
-    this.node.setAttribute('role', 'group');
-    this.node.setAttribute('aria-label', trans.__('Timeline'));
+    named(this.node, 'group', trans.__('Timeline'));
     this.node.append(
       h('div', 'lk-Memory-top', head, h('div', 'lk-Buttons', this._undo, this._redo)),
       this._said,
@@ -75,74 +72,69 @@ export class TimelineView {
   }
 
   /** Show the newest page; older ones that were read stay where they go on from it. */
-  update(past: IPast): void {
-    const { runs, more } = this._lines.get('') ?? { runs: [], more: false };
-    const joint = runs.findIndex(({ id }) => id === past.runs.at(-1)?.id);
+  update(page: IPast): void {
+    const { runs, branches, more } = this._past;
+    const joint = runs.findIndex(({ id }) => id === page.runs.at(-1)?.id);
     const older = joint < 0 ? [] : runs.slice(joint + 1);
-    this._past = past;
-    this._lines.set('', { runs: [...past.runs, ...older], more: older.length ? more : past.more });
-    for (const run of past.runs) {
-      if (this._steps.get(run.id)?.length !== run.steps && this._tree.open.has(run.id)) {
-        void this._opened(run.id);
-      }
-    }
+    const ids = new Set(older.map(({ id }) => id));
+    this._past = older.length
+      ? {
+          ...page,
+          more,
+          runs: [...page.runs, ...older],
+          branches: [...page.branches, ...branches.filter(({ after }) => ids.has(after) || !after)]
+        }
+      : page;
     this._draw();
   }
 
   private _draw(): void {
     const { _past: past, _trans: trans } = this;
-    const line = this._lines.get('');
-    this._rows.clear();
-    const items = this._line(line?.runs ?? [], past.branches);
+    const { runs, branches } = past;
+    this._kinds.clear();
+    const items = runs.flatMap(run => [
+      ...branches.filter(({ after }) => after === run.id).map(one => this._branch(one)),
+      this._run(run)
+    ]);
+    items.push(...branches.filter(({ after }) => !after).map(one => this._branch(one)));
     this._tree.draw(items, this._detail);
-    this._more.hidden = !line?.more;
-    this._undo.disabled = !past.undo;
-    this._redo.disabled = !past.redo;
+    this._more.hidden = !past.more;
+    this._undo.disabled = !runs.length;
+    this._redo.disabled = !branches.some(({ agent }) => !agent);
     this._about.textContent = items.length
       ? past.origin && trans.__('forked from %1', past.origin)
       : trans.__('Nothing was said yet.');
   }
 
-  private _line(runs: readonly IPastRun[], branches: readonly IPastBranch[]): ITreeItem[] {
-    const items: ITreeItem[] = [];
-    for (const run of runs) {
-      items.push(...branches.filter(({ after }) => after === run.id).map(one => this._branch(one)));
-      items.push(this._run(run));
-    }
-    items.push(...branches.filter(({ after }) => !after).map(one => this._branch(one)));
-    return items;
-  }
-
   private _run(run: IPastRun): ITreeItem {
     const { _trans: trans } = this;
-    this._rows.set(run.id, { kind: 'run', run });
+    this._kinds.set(run.id, 'point');
     const [sign, look, word] = standing(run, trans);
     const said = run.asked || trans.__('a run');
     const facts = [
       run.of && trans.__('said to %1', run.of),
       look !== 'good' && word,
-      trans._n('%1 step', '%1 steps', run.steps),
+      trans._n('%1 step', '%1 steps', run.steps.length),
       ...figures(run, trans)
     ];
     return {
       key: run.id,
       label: [said, word, shortMoment(run.created_at)].join(', '),
-      drawn: [run, sign],
+      drawn: run,
       draw: () => [
         ...head(sign, look, said, run.created_at),
         h('span', 'lk-Tree-facts lk-muted lk-small', facts.filter(Boolean).join(' · ')),
         ...(run.error ? [h('span', 'lk-Tree-facts lk-Wrong', run.error)] : [])
       ],
-      inside: run.steps ? (this._steps.get(run.id) ?? []).map(step => this._step(step)) : null
+      inside: run.steps.length ? run.steps.map(step => this._step(step)) : null
     };
   }
 
   private _step(step: IPastStep): ITreeItem {
     const { _trans: trans } = this;
-    this._rows.set(step.id, { kind: 'step', step });
-    const tools = step.tool_stats.map(({ name }) => name).filter(Boolean);
-    const title = tools.length
-      ? trans.__('Step %1: %2', step.number, oneLine(tools.join(', '), 80))
+    this._kinds.set(step.id, 'point');
+    const title = step.tools.length
+      ? trans.__('Step %1: %2', step.number, oneLine(step.tools.join(', '), 80))
       : trans.__('Step %1', step.number);
     return {
       key: step.id,
@@ -160,97 +152,79 @@ export class TimelineView {
 
   private _branch(branch: IPastBranch): ITreeItem {
     const { _trans: trans } = this;
-    const { id, agent, created_at, reason } = branch;
-    this._rows.set(id, { kind: 'branch', branch });
-    const title = agent ? trans.__('Fork: %1', agent) : trans.__('Branch left by %1', reason);
-    const line = this._lines.get(id);
+    const { id, agent, created_at, messages } = branch;
+    this._kinds.set(id, agent ? 'fork' : 'end');
+    const title = agent ? trans.__('Fork: %1', agent) : trans.__('An end that was left');
+    const facts = agent ? '' : trans._n('%1 message', '%1 messages', messages);
     return {
       key: id,
-      label: [title, shortMoment(created_at)].join(', '),
+      label: [title, facts, shortMoment(created_at)].filter(Boolean).join(', '),
       drawn: branch,
-      draw: () => head('⑂', 'busy', title, created_at),
-      inside: agent ? null : this._line(line?.runs ?? [], [])
+      draw: () => [
+        ...head('⑂', 'busy', title, created_at),
+        ...(facts ? [h('span', 'lk-Tree-facts lk-muted lk-small', facts)] : [])
+      ],
+      inside: null
     };
   }
 
-  private async _opened(key: string): Promise<void> {
-    const row = this._rows.get(key);
-    this._draw();
-    if (!row || row.kind === 'step' || !this._tree.open.has(key)) {
-      return;
-    }
+  private async _older(): Promise<void> {
     await this._try(async () => {
-      if (row.kind === 'run') {
-        this._steps.set(key, await this._ask<IPastStep[]>('timeline.steps', { run: key }));
-      } else if (!this._lines.has(key)) {
-        await this._older(key);
-      }
-    });
-    this._draw();
-  }
-
-  /** Read a page more of a line. */
-  private async _older(branch: string): Promise<void> {
-    await this._try(async () => {
-      const runs = this._lines.get(branch)?.runs ?? [];
-      const params = { before: runs.at(-1)?.id, ...(branch ? { branch } : {}) };
-      const page = await this._ask<IPast>('timeline', params);
-      this._lines.set(branch, { runs: [...runs, ...page.runs], more: page.more });
+      const { runs, branches } = this._past;
+      const page = await this._ask<IPast>('timeline', { before: runs.at(-1)?.id });
+      this._past = {
+        ...this._past,
+        more: page.more,
+        runs: [...runs, ...page.runs],
+        branches: [...branches, ...page.branches]
+      };
     });
     this._draw();
   }
 
   /** Show what can be done with the chosen one. */
   private _choose(): void {
-    const row = this._rows.get(this._tree.chosen ?? '');
     const { _trans: trans } = this;
-    this._shown.replaceChildren();
-    if (row) {
-      const to = row.kind === 'branch' ? row.branch.id : row.kind === 'run' ? row.run.id : row.step.id;
-      const act = (word: string, go: () => void, look = '') => button(word, `lk-mod-small ${look}`, go);
-      const buttons =
-        row.kind === 'branch'
-          ? [
-              act(trans.__('What differs'), () => this._show('timeline.diff', { with: to })),
-              ...(row.branch.agent
-                ? []
-                : [
-                    act(trans.__('Return to this end'), () =>
-                      void this._do('timeline.return', { branch: to }, trans.__('This end is the line again.'))
-                    )
-                  ])
-            ]
-          : [
-              act(trans.__('Look'), () => this._show('timeline.at', { at: to })),
-              act(trans.__('Explain'), () => this._show('explain', { at: to })),
-              act(trans.__('Rewind to here'), () => void this._askRewind(to)),
-              act(trans.__('Fork from here'), () => this._askFork(to))
-            ];
-      this._detail.replaceChildren(h('div', 'lk-Buttons', ...buttons), this._shown);
-    }
+    const to = this._tree.chosen ?? '';
+    const kind = this._kinds.get(to);
+    const tell = (word: string, method: string, params: object) =>
+      act(word, () => this._put(told(this._ask, trans, method, params)));
+    const act = (word: string, go: () => void) => button(word, 'lk-mod-small', go);
+    const back = () => void this._do('timeline.rewind', { to }, trans.__('This end is the line again.'));
+    const buttons = [
+      kind !== 'fork' && tell(trans.__('Look'), 'timeline.at', { at: to }),
+      kind === 'point' && tell(trans.__('Explain'), 'explain', { at: to }),
+      kind !== 'point' && tell(trans.__('What differs'), 'timeline.diff', { other: to }),
+      kind === 'point' && act(trans.__('Rewind to here'), () => void this._askRewind(to)),
+      kind === 'end' && act(trans.__('Return to this end'), back),
+      kind !== 'fork' && act(trans.__('Fork from here'), () => this._askFork(to))
+    ];
+    this._put();
+    this._detail.replaceChildren(h('div', 'lk-Buttons', ...buttons), this._shown);
     this._draw();
-  }
-
-  /** Show what the kernel tells of a point in time. */
-  private _show(method: string, params: object): void {
-    this._put(told(this._ask, this._hosts, this._trans, method, params));
   }
 
   private async _askRewind(to: string): Promise<void> {
     const { _trans: trans } = this;
     await this._try(async () => {
-      const { outside } = await this._ask<{ outside: string[] }>('timeline.outside', { to });
+      const would = await this._ask<IRewind>('timeline.preview', { to });
       const go = button(trans.__('Rewind'), 'lk-mod-bad', () =>
-        void this._do('timeline.rewind', { to }, trans.__('Rewound. What came after is kept as a branch.'))
+        void this._do('timeline.rewind', { to }, trans.__('Rewound. What came after is kept as an end that was left.'))
       );
+      const listed = (title: string, lines: readonly string[], look = '') =>
+        lines.length ? [h('div', look, title), h('ul', '', ...lines.map(one => h('li', '', oneLine(one, 300))))] : [];
       this._put(
-        h('div', '', trans.__('What came after stands aside as a branch; nothing of it is deleted.')),
-        ...(outside.length
-          ? [
-              h('div', 'lk-Warned', trans.__('What was done outside stays done:')),
-              h('ul', '', ...outside.map(one => h('li', '', oneLine(one, 300))))
-            ]
-          : []),
+        h(
+          'div',
+          '',
+          trans._n('%1 run is taken back.', '%1 runs are taken back.', would.runs),
+          ' ',
+          trans.__('Nothing is deleted: it is kept as an end that you can return to.')
+        ),
+        ...listed(trans.__('Memory that changes back:'), would.blocks),
+        ...listed(trans.__('Also changes back:'), would.changed),
+        ...listed(trans.__('Stays as it is:'), would.left),
+        ...listed(trans.__('What was done outside cannot be taken back:'), would.outside, 'lk-Warned'),
         h('div', 'lk-Buttons', go, this._cancel())
       );
       go.focus();
@@ -302,7 +276,7 @@ export class TimelineView {
       await work();
       return true;
     } catch (error) {
-      this._wrong.textContent = String(error instanceof Error ? error.message : error);
+      this._wrong.textContent = messageOf(error);
       return false;
     }
   }
@@ -311,10 +285,8 @@ export class TimelineView {
     this._shown.replaceChildren(...children.filter(child => child instanceof Node));
   }
 
-  private _past = NO_PAST;
-  private _lines = new Map<string, ILine>();
-  private _steps = new Map<string, IPastStep[]>();
-  private _rows = new Map<string, Row>();
+  private _past: IPast = NO_PAST;
+  private _kinds = new Map<string, Kind>();
   private _tree: Tree;
   private _title = h('b', '');
   private _about = h('span', 'lk-muted lk-small');
@@ -328,7 +300,7 @@ export class TimelineView {
 }
 
 function head(sign: string, look: string, title: string, at: string): HTMLElement[] {
-  const mark = h('span', `lk-Tree-sign lk-mod-${look}`, sign);
+  const mark = h('span', `lk-Sign lk-mod-${look}`, sign);
   mark.setAttribute('aria-hidden', 'true');
   const words = h('span', 'lk-Tree-title', title);
   words.dir = 'auto';
@@ -337,7 +309,10 @@ function head(sign: string, look: string, title: string, at: string): HTMLElemen
 }
 
 /** A sign for how a run stands, its look and the word. */
-function standing({ status, stop_reason, waits }: IPastRun, trans: Trans): [string, string, string] {
+export function standing(
+  { status, stop_reason, waits }: Pick<IPastRun, 'status' | 'stop_reason' | 'waits'>,
+  trans: Trans
+): [string, string, string] {
   if (waits) {
     return ['◇', 'warn', trans.__('waits for approval')];
   }

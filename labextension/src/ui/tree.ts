@@ -1,6 +1,6 @@
 // A tree that is gone through with the arrow keys. What is closed is not drawn, and what has not changed is not redrawn.
 
-import { h } from './dom';
+import { h, named } from './dom';
 
 export interface ITreeItem {
   key: string;
@@ -32,8 +32,7 @@ export class Tree {
     private _onOpen: (key: string, open: boolean) => void,
     private _onChoose: (key: string | null) => void
   ) {
-    this.node.setAttribute('role', 'tree');
-    this.node.setAttribute('aria-label', label);
+    named(this.node, 'tree', label);
     this.node.addEventListener('keydown', event => this._key(event));
     this.node.addEventListener('click', event => this._click(event));
   }

@@ -70,8 +70,9 @@ function repeat(say: () => void, heard: () => boolean, most = MOST): Cleanup {
 }
 
 function renderRun({ model, el }: IPlace): Cleanup {
+  const highlight = (globalThis as Record<symbol, Highlight | undefined>)[HIGHLIGHT] ?? null;
   const view = new LiveRun({
-    hosts: hostsWith(theHighlight()),
+    hosts: hostsWith(highlight),
     trans: ENGLISH,
     stop: () => model.send({ type: 'stop' }),
     answer: (ask, answer) => model.send({ type: 'answer', ask, ...answer })
@@ -128,17 +129,12 @@ function viewOf(kind: string, ask: <T>(method: string, params: object) => Promis
     };
     return { node: memory.node, update };
   }
-  const timeline = new TimelineView(ask, hostsWith(theHighlight()), ENGLISH);
+  const timeline = new TimelineView(ask, ENGLISH);
   const update = (message: IPanelMessage) => {
     timeline.name = message.agent;
     timeline.update(message);
   };
   return { node: timeline.node, update };
-}
-
-/** What colours code in this page, if anything does. */
-function theHighlight(): Highlight | null {
-  return (globalThis as Record<symbol, Highlight | undefined>)[HIGHLIGHT] ?? null;
 }
 
 interface IPanelMessage extends IPast {

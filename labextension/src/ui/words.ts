@@ -22,6 +22,11 @@ function filled(text: string, ...given: unknown[]): string {
   return text.replace(/%(\d)/g, (_, place: string) => String(given[Number(place) - 1]));
 }
 
+/** What an error says to a person. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
 /** A sign for each state of a call; its word always stands beside it, on screen or for a screen reader. */
 export const GLYPHS: Record<CallState, string> = {
   writing: '✎',

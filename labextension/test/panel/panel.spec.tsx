@@ -11,6 +11,7 @@ import { JsxEmit, ModuleKind, transpileModule } from 'typescript';
 
 import { Actions } from '../../src/panel/actions';
 import { hostsWith } from '../../src/ui/entries';
+import { NO_PAST } from '../../src/ui/past';
 import { SECTIONS } from '../../src/panel/model/agent';
 import { PanelModel } from '../../src/panel/model/panel';
 import { AgentsPanel } from '../../src/panel/panel';
@@ -232,6 +233,8 @@ describe('AgentsPanel', () => {
       ],
       pending: () => [{ id: 'c', name: all, arguments: all }],
       cost: () => ({ runs: 0 }),
+      debugger: () => ({ stepping: false, breakpoints: [all], held: { title: all, why: all } }),
+      timeline: () => ({ ...NO_PAST, origin: all, runs: [{ id: 'r', asked: all, steps: [], status: 'failed', error: all, of: all, ...counts }] }),
       runs: () => [{ id: 'r', status: 'failed', error: all, steps: 1, ...counts }]
     });
     open(rpc);

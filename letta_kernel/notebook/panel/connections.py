@@ -28,6 +28,7 @@ from letta_kernel.display.widget import answer_while_busy, live_comms
 from letta_kernel.errors import LettaError, NotFoundError
 from letta_kernel.ids import new_id
 from letta_kernel.messages import Event
+from letta_kernel.notebook.debugger import Debugging
 from letta_kernel.notebook.output import details
 from letta_kernel.notebook.panel import rpc
 from letta_kernel.notebook.panel.registry import METHODS, OfAgent, PanelHost
@@ -87,6 +88,9 @@ class PanelConnections:
         self._seen = ChangeWatch(kernel.home)
         kernel.approvals.changed = self._tell_asking
         kernel.agent_changed = self._tell_agent
+        debugger: Debugging | None = getattr(kernel, "debugger", None)  # a server has none
+        if debugger is not None:
+            debugger.changed = self._tell_stopped
 
     def add(self, comm: Any) -> None:
         """Take up a panel: say hello, and answer from now on."""
@@ -237,6 +241,9 @@ class PanelConnections:
 
     def _tell_asking(self) -> None:
         self._send_all({"type": "asking", "agents": self._kernel.approvals.waiting()})
+
+    def _tell_stopped(self) -> None:
+        self._send_all({"type": "changed", "what": ["debugger"], "agents": None})
 
     def _tell_agent(self) -> None:
         self._send_all({"type": "changed", "what": ["notebook"], "agents": []})

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from letta_kernel.commands.door import Notebook
 from letta_kernel.errors import InvalidInputError
 from letta_kernel.notebook.approvals import Approvals
+from letta_kernel.notebook.debugger import Debugging
 from letta_kernel.notebook.document import FrontEnds
 from letta_kernel.notebook.document.grants import Grants
 from letta_kernel.notebook.main_thread import MainThreadQueue
@@ -74,6 +75,7 @@ class Kernel(Notebook, Protocol):
     approvals: Approvals
     main_thread: MainThreadQueue
     grants: Grants
+    debugger: Debugging
 
     @property
     def host(self) -> ToolHost:

@@ -16,11 +16,13 @@ from letta_kernel.notebook.panel import (
     agents,
     compare,
     conversations,
+    debugger,
     memory,
     notebook,
     runs,
     settings,
     sleeptime,
+    timeline,
     tools,
 )
 from letta_kernel.notebook.panel.registry import METHODS, Method, RequestContext
@@ -34,12 +36,14 @@ __all__ = [
     "answer",
     "compare",
     "conversations",
+    "debugger",
     "memory",
     "notebook",
     "read",
     "runs",
     "settings",
     "sleeptime",
+    "timeline",
     "tools",
 ]
 

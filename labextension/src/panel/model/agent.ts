@@ -5,7 +5,8 @@ import { ChatModel, type IExchange } from './chat';
 import { ConversationsModel } from './conversations';
 import { MemoryModel } from './memory';
 import type { Part } from './part';
-import { ArchiveModel, ContextModel, MessagesModel, RunsModel, ToolsModel } from './parts';
+import { ArchiveModel, ContextModel, DebuggerModel, MessagesModel, RunsModel, ToolsModel } from './parts';
+import { TimelineModel } from './timeline';
 
 export const SECTIONS = [
   'chat',
@@ -14,18 +15,22 @@ export const SECTIONS = [
   'tools',
   'archive',
   'messages',
-  'runs'
+  'runs',
+  'timeline',
+  'debugger'
 ] as const;
 type Section = (typeof SECTIONS)[number];
 
 /** Which parts show what a change is about. */
 export const AFFECTED: Record<string, (Section | 'conversations')[]> = {
-  agents: ['context'],
+  agents: ['context', 'timeline', 'debugger'],
+  branches: ['timeline', 'messages', 'context'],
+  debugger: ['debugger'],
   blocks: ['memory', 'context'],
   sleeps: ['memory'],
   conversations: ['conversations'],
   messages: ['messages', 'context'],
-  runs: ['runs', 'tools'],
+  runs: ['runs', 'tools', 'timeline'],
   passages: ['archive'],
   tools: ['tools', 'context']
 };
@@ -48,6 +53,8 @@ export class AgentModel {
     this.archive = new ArchiveModel(this._ask, id);
     this.messages = new MessagesModel(this._ask, id);
     this.runs = new RunsModel(this._ask, id);
+    this.timeline = new TimelineModel(this._ask, id);
+    this.debugger = new DebuggerModel(this._ask, id);
   }
 
   readonly conversations: ConversationsModel;
@@ -57,6 +64,8 @@ export class AgentModel {
   readonly archive: ArchiveModel;
   readonly messages: MessagesModel;
   readonly runs: RunsModel;
+  readonly timeline: TimelineModel;
+  readonly debugger: DebuggerModel;
 
   /** What is said in the conversation that is looked at. */
   get chat(): ChatModel {
@@ -118,6 +127,9 @@ export class AgentModel {
       if (what.includes(kind)) {
         parts.forEach(part => (this[part] as Part).invalidate());
       }
+    }
+    if (what.includes('branches')) {
+      this._chat(null).forget(); // the line is another one
     }
   }
 

@@ -2,7 +2,10 @@
 
 import { Signal, type ISignal } from '@lumino/signaling';
 
+import { messageOf } from '../../ui/words';
 import type { Ask } from './records';
+
+export { messageOf };
 
 /** Something whose changes can be watched; `version` counts them. */
 export abstract class Observable {
@@ -24,12 +27,7 @@ export abstract class Observable {
 }
 
 /** Questions after which nothing is otherwise. */
-const READING = /^(timeline|explain|block\.(versions|origin)|timeline\.(at|diff|outside|steps))$/;
-
-/** What an error says to a person. */
-export function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
-}
+const READING = /^(timeline|explain|block\.(versions|origin)|timeline\.(at|diff|preview))$/;
 
 /**
  * Something the kernel knows of one agent. It is read when it is first shown, and again after it

@@ -177,6 +177,32 @@ export class MessagesModel extends Searched<IMessage> {
   }
 }
 
+/** Where the agent's runs stop for a person to look. */
+export class DebuggerModel extends Part {
+  breakpoints: string[] = [];
+  /** Whether runs of this notebook stop everywhere; null: no notebook is there whose they could be. */
+  stepping: boolean | null = null;
+
+  /** The run that has stopped in a cell, and what it stopped at. */
+  held: { title: string; why: string } | null = null;
+
+  set(changes: { breakpoints?: string[]; stepping?: boolean }): Promise<boolean> {
+    return this.act(() => this._take('debugger.set', changes));
+  }
+
+  go(action: string): Promise<boolean> {
+    return this.act(() => this.ask('debugger.go', { agent: this.agent, action }));
+  }
+
+  protected read(): Promise<void> {
+    return this._take('debugger', {});
+  }
+
+  private async _take(method: string, changes: object): Promise<void> {
+    Object.assign(this, await this.ask(method, { agent: this.agent, ...changes }));
+  }
+}
+
 export class RunsModel extends Pages<IRun> {
   /** The steps of the runs that are open. */
   readonly steps = new Map<string, IStep[]>();
