@@ -21,7 +21,9 @@ from letta_kernel.service.compare import ComparedRun, Comparison
 
 _COLUMNS = "display:flex;flex-wrap:wrap;gap:8px 24px;align-items:flex-start"
 _COLUMN = "flex:1 1 260px;min-width:0;overflow-wrap:break-word"
-_RUN = "border-top:1px solid rgba(127,127,127,.4);padding-top:4px;margin-bottom:12px"
+_RUN = (
+    "border-top:1px solid rgba(127,127,127,.4);padding-top:4px;margin-bottom:12px;overflow-x:auto"
+)
 _ROOT = "overflow-wrap:break-word"
 _LONGEST_ANSWER = 12_000  # characters
 _MOST_TEXT = 4_000  # characters of an answer, in text
