@@ -80,7 +80,13 @@ class Talk:
     def _debugging(self) -> Debug | None:
         """Return who is asked where a run stops: the person at the terminal, if there is one."""
         person = sys.stdin.isatty() and sys.stderr.isatty()
-        return Debug(self._ask, self._step) if person and not (self.events or self._quiet) else None
+        if not person or self.events or self._quiet:
+            return None
+
+        def fork(agent: str, name: str | None) -> str:
+            return self._service.forks.fork(agent, name).name
+
+        return Debug(self._ask, self._step, fork)
 
     def _ask(self, stop: Stop, over: Callable[[], bool]) -> Move | None:
         self._watcher.end_line()

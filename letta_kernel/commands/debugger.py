@@ -28,6 +28,7 @@ _HELP = """\
   s, or an empty line: on to the next stop        n: on to the next model call
   c: on to the next breakpoint, or the end        q: stop the run
   show NAME: the whole text of a part, or of what can be changed; show alone lists them
+  fork NAME: make an agent of what is kept so far; the run goes on waiting
   NAME = TEXT: change it (TEXT may be a JSON string, "two\\nlines")"""
 
 
@@ -139,6 +140,8 @@ def in_words(stop: Stop, ask: Callable[[str], str], say: Callable[[str], None]) 
         elif equals and name in keys:
             changes[name] = _read(text.strip())
             say(f"  {name} is changed; it takes effect as you go on.")
+        elif line == "fork" or line.startswith("fork "):
+            return Move("fork", changes, line.removeprefix("fork").strip())
         elif line == "show":
             say(told(stop, whole=True))
         elif line.startswith("show "):
@@ -157,6 +160,8 @@ def told(stop: Stop, *, whole: bool = False) -> str:
     lines = [f"■ Stopped {one_line(stop.title, 150)} · step {stop.step}{why}"]
     if stop.problem:
         lines.append(f"  ! {one_line(stop.problem, 500)}")
+    if stop.note:
+        lines.append(f"  · {one_line(stop.note, 500)}")
     if stop.parts:
         sizes = [f"{part.name} {part.tokens:,}" for part in stop.parts]
         lines.append(f"  {' · '.join(sizes)} tokens")

@@ -14,10 +14,12 @@ from typing import Any
 from letta_kernel.commands.debugger import in_words
 from letta_kernel.display.live import LiveView
 from letta_kernel.errors import InvalidInputError
+from letta_kernel.service import AgentService
 from letta_kernel.service.debug import ACTIONS, Debug, Move, Stop
 
 _LONGEST = 50_000  # characters of a part that is only looked at
 _LONGEST_CHANGED = 200_000  # of a text that can be changed; longer ones cannot, by buttons
+_LONGEST_NAME = 200
 _MOST = 200  # messages of a request that can be changed by buttons: the newest
 
 
@@ -57,13 +59,16 @@ class Debugging:
         self.on: set[str] = set()  # ids of the agents whose runs stop at each step
         self.changed: Callable[[], None] = lambda: None
 
-    def of(self, agent_id: str, view: LiveView, step: bool = False) -> Debug:
+    def of(self, service: AgentService, agent_id: str, view: LiveView, step: bool = False) -> Debug:
         """Return who is asked where a run stops that *view* shows; *step*: it stops everywhere."""
+
+        def fork(agent: str, name: str | None) -> str:
+            return service.forks.fork(agent, name).name
 
         def ask(stop: Stop, over: Callable[[], bool]) -> Move | None:
             return self._ask(stop, view, over)
 
-        return Debug(ask, step or agent_id in self.on)
+        return Debug(ask, step or agent_id in self.on, fork)
 
     def held(self, agent_id: str) -> Held | None:
         """Return the run of that agent that has stopped in a cell, if one has."""
@@ -117,6 +122,7 @@ def as_question(stop: Stop) -> dict[str, Any]:
         "step": stop.step,
         "why": stop.why,
         "problem": stop.problem,
+        "note": stop.note,
         "parts": parts,
         "texts": texts,
     }
@@ -130,6 +136,7 @@ def as_move(answer: dict[str, Any]) -> Move:
     return Move(
         action if action in ACTIONS else "step",
         {str(key): text for key, text in changes if isinstance(text, str)},
+        str(answer.get("name") or "")[:_LONGEST_NAME],
     )
 
 

@@ -47,7 +47,7 @@ def send(
         turns[agent_id] = Turn(session, agent_id)
     view = LiveView(text, shell=session.shell, streaming=PREFERENCES.streaming)
     figures = Figures(session.shell)
-    debugs = {one: session.debugger.of(one, view, step) for one in group.everyone}
+    debugs = {one: session.debugger.of(service, one, view, step) for one in group.everyone}
 
     def live(event: Event) -> None:
         if isinstance(event, RunStarted) and event.agent_id in turns:

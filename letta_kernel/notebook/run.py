@@ -235,7 +235,7 @@ def _follow(
     service, turn = session.service, Turn(session, agent_id)
     host = session.host_of(agent_id, turn)
     offered = session.grants.offered(service, agent_id)
-    debug = session.debugger.of(agent_id, view, step) if ask_person and shown else None
+    debug = session.debugger.of(service, agent_id, view, step) if ask_person and shown else None
     events = start(host=host, live=live, wait=True, turn_tools=offered, form=form, debug=debug)
     ended: RunEnded | None = None
     answer: str | None = None

@@ -9,8 +9,8 @@ from typing import Literal
 from letta_kernel.agent.context import ContextPart
 
 Point = Literal["request", "reply", "call", "result"]
-Action = Literal["step", "next", "continue", "stop"]
-ACTIONS: tuple[Action, ...] = ("step", "next", "continue", "stop")
+Action = Literal["step", "next", "continue", "stop", "fork"]
+ACTIONS: tuple[Action, ...] = ("step", "next", "continue", "stop", "fork")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +27,8 @@ class Stop:
     """Where a run has stopped, and what a person may look at and change there.
 
     ``step`` counts the run's model calls, ``why`` is the breakpoint that holds, empty while the person steps.
-    ``parts`` are those of the request with their tokens, ``editable`` the texts that may be changed, and
-    ``problem`` says what was wrong with the last move.
+    ``parts`` are those of the request with their tokens, ``editable`` the texts that may be changed.
+    ``problem`` says what was wrong with the last move, ``note`` what came of it.
     """
 
     agent_id: str
@@ -41,6 +41,7 @@ class Stop:
     parts: Sequence[ContextPart] = ()
     editable: Sequence[Editable] = ()
     problem: str = ""
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +49,13 @@ class Move:
     """What a person says at a stop.
 
     ``step`` goes on to the next stop, ``next`` to the next model call, ``continue`` to the next breakpoint, and
-    ``stop`` ends the run. *changes* are new texts by the keys of what may be changed.
+    ``stop`` ends the run. ``fork`` makes an agent called *name* of what is kept so far; the run still waits.
+    *changes* are new texts by the keys of what may be changed.
     """
 
     action: Action
     changes: Mapping[str, str] = field(default_factory=dict)
+    name: str = ""
 
 
 Ask = Callable[[Stop, Callable[[], bool]], Move | None]
@@ -65,7 +68,9 @@ class Debug:
     """Somebody in front of a run, who is asked where it stops.
 
     ``stepping`` says whether it stops everywhere, or at breakpoints only; a run that goes on changes it.
+    ``fork`` makes an agent of what the one of this id is now, and returns its name.
     """
 
     ask: Ask
     stepping: bool = False
+    fork: Callable[[str, str | None], str] | None = None

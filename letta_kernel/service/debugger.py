@@ -18,7 +18,7 @@ from letta_kernel.agent.context import ContextPart
 from letta_kernel.agent.decisions import Decision
 from letta_kernel.agent.model_call import Cancelled
 from letta_kernel.agent.stops import At, Result, Said, Stops, as_json
-from letta_kernel.errors import InvalidInputError
+from letta_kernel.errors import InvalidInputError, LettaError
 from letta_kernel.ids import new_id
 from letta_kernel.memory.blocks import Change
 from letta_kernel.messages import Message, ToolCall
@@ -251,8 +251,9 @@ class Debugger:
         Cancelled
             The run is to end.
         """
-        step, problem = at.step, ""
+        step, problem, note = at.step, "", ""
         known = {one.key: one.text for one in editable}
+        changes: dict[str, str] = {}
         while True:
             stop = Stop(
                 step.agent_id,
@@ -265,6 +266,7 @@ class Debugger:
                 parts,
                 editable,
                 problem,
+                note,
             )
             move = self._debug.ask(stop, lambda: self._cancel.cancelled)
             if self._cancel.cancelled or (move is not None and move.action == "stop"):
@@ -273,18 +275,30 @@ class Debugger:
             if move is None:
                 self._alone = True
                 return check({})
+            problem = note = ""
+            changes |= move.changes  # what was typed before a fork, or a mistake, is not lost
             try:
-                made = check(_changed(move.changes, known))
-            except InvalidInputError as error:
+                if move.action == "fork":
+                    note = self._fork(step.agent_id, move.name)
+                made = check(_changed(changes, known))
+            except LettaError as error:
                 problem = error.text
+            if problem or note:
+                changes = {key: text for key, text in changes.items() if key in known}
                 editable = [
-                    Editable(one.key, one.label, move.changes.get(one.key, one.text))
-                    for one in editable
+                    Editable(one.key, one.label, changes.get(one.key, one.text)) for one in editable
                 ]
                 continue
             self._debug.stepping = move.action in ("step", "next")
             self._to_request = move.action == "next"
             return made
+
+    def _fork(self, agent_id: str, name: str) -> str:
+        """Make an agent of what this one is now; return what is said of that."""
+        if self._debug.fork is None:
+            raise InvalidInputError("Nothing can be forked here.")
+        made = self._debug.fork(agent_id, name.strip() or None)
+        return f"{made} is what the agent was before this."
 
 
 def _changed(changes: Mapping[str, str], known: Mapping[str, str]) -> dict[str, str]:

@@ -319,6 +319,39 @@ def test_a_run_that_waits_is_cancelled_from_elsewhere(adds: Bench) -> None:
     assert ended(events).stop_reason == "cancelled"
 
 
+def test_a_fork_is_made_where_a_run_waits(adds: Bench) -> None:
+    def fork(agent: str, name: str | None) -> str:
+        return adds.service.forks.fork(agent, name).name
+
+    person = Person(
+        Move("next"),
+        Move("fork", {"1": "What is 1 + 1?"}, "bea"),
+        Move("fork", {}, "bea"),
+        GO,
+    )
+    person.debug.fork = fork
+    adds.send("ada", "What is 2 + 3?", debug=person.debug)
+    assert person.stops[2].note.startswith("bea is what")
+    assert "bea" in person.stops[3].problem  # the name is taken
+    assert adds.server.requests[1]["messages"][1]["content"] == "What is 1 + 1?"  # as typed before
+    assert [one.content for one in adds.history("bea")] == ["What is 2 + 3?", "", "5"]
+    adds.server.say("Five it is.")
+    adds.send("bea", "So?")
+    valid(adds.server.requests[-1]["messages"])
+    assert len(adds.history("ada")) == 4
+
+
+def test_an_edited_request_is_explained_as_it_was_sent(adds: Bench) -> None:
+    person = Person(change(_1="What is 1 + 1?"), STEP, STEP, change("continue", result="6"))
+    adds.send("ada", "What is 2 + 3?", debug=person.debug)
+    first, second = (step for step, _ in adds.service.steps.list(newest_first=False))
+    told = adds.service.explain.step(first.id)
+    assert (told.exact, told.missing) == (True, [])
+    assert told.messages[-1]["content"] == "What is 1 + 1?"
+    assert [one["what"] for one in told.edits] == ["request", "result"]
+    assert adds.service.explain.step(second.id).exact
+
+
 def test_edits_go_with_the_agent_file(adds: Bench) -> None:
     person = Person(STEP, change(text="I add."), STEP, change("continue", result="6"))
     adds.send("ada", "What is 2 + 3?", debug=person.debug)

@@ -11,15 +11,18 @@ export interface IStop {
   step: number;
   /** The breakpoint that holds; empty while the person steps. */
   why: string;
+  /** What was wrong with the last move, and what came of it. */
   problem: string;
+  note: string;
   parts: { name: string; tokens: number; text: string }[];
   /** What may be changed. */
   texts: { key: string; label: string; text: string }[];
 }
 
 export interface IMove {
-  action: 'step' | 'next' | 'continue' | 'stop';
+  action: 'step' | 'next' | 'continue' | 'stop' | 'fork';
   changes: Record<string, string>;
+  name: string;
 }
 
 /** So many texts are shown open; more are folded. */
@@ -33,8 +36,11 @@ export function drawStop(stop: IStop, trans: Trans, go: (move: IMove) => void): 
   const move = (action: IMove['action']) => {
     const changed = fields.filter(([, before, { value }]) => value !== before);
     node.querySelectorAll<HTMLButtonElement>('button, textarea').forEach(one => (one.disabled = true));
-    go({ action, changes: Object.fromEntries(changed.map(([key, , { value }]) => [key, value])) });
+    const changes = Object.fromEntries(changed.map(([key, , { value }]) => [key, value]));
+    go({ action, changes, name: name.value });
   };
+  const name = field(trans.__('Name of the fork'));
+  name.placeholder = name.getAttribute('aria-label') as string;
   const title = h('div', 'lk-Ask-title', h('b', '', trans.__('Stopped %1', stop.title)));
   title.append(h('span', 'lk-muted lk-small', ` · ${trans.__('step %1', stop.step)}`));
   if (stop.why) {
@@ -46,6 +52,7 @@ export function drawStop(stop: IStop, trans: Trans, go: (move: IMove) => void): 
   node.append(
     title,
     wrong,
+    stop.note && h('div', 'lk-small', stop.note),
     ...stop.parts.map(({ name, tokens, text }) =>
       part(`${name} · ${trans.__('%1 tokens', tokens.toLocaleString('en'))}`, '', h('pre', 'lk-Text', text))
     ),
@@ -69,7 +76,9 @@ export function drawStop(stop: IStop, trans: Trans, go: (move: IMove) => void): 
       button(trans.__('Step'), 'lk-mod-good', () => move('step')),
       button(trans.__('Next model call'), '', () => move('next')),
       button(trans.__('Continue'), '', () => move('continue')),
-      button(trans.__('Stop the run'), 'lk-mod-bad', () => move('stop'))
+      button(trans.__('Stop the run'), 'lk-mod-bad', () => move('stop')),
+      button(trans.__('Fork'), '', () => move('fork')),
+      name
     )
   );
   return node;
