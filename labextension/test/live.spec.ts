@@ -128,3 +128,40 @@ describe('what is followed', () => {
     expect(asked).toHaveLength(1);
   });
 });
+
+describe('a run that has stopped', () => {
+  const STOP = {
+    ...{ id: 'q', kind: 'stop' as const, title: 'before the call of pay', step: 2, why: 'tool:pay' },
+    ...{ problem: '', note: '' },
+    parts: [{ name: 'tools', tokens: 1200, text: '<b>pay</b>' }],
+    texts: [
+      { key: 'arguments', label: 'its arguments', text: '{"euros": 5}' },
+      { key: 'result', label: 'a result', text: '' }
+    ]
+  };
+
+  it('is looked at, changed, and goes on', () => {
+    run.handle([{ type: 'run_started', run_id: 'r', agent_name: 'ada', model: 'demo' }]);
+    run.ask(STOP);
+    const shown = find('.lk-Ask');
+    expect(shown.textContent).toContain('Stopped before the call of pay · step 2 tool:pay');
+    expect(shown.textContent).toContain('tools · 1,200 tokens');
+    expect(find('.lk-Text').textContent).toBe('<b>pay</b>');
+    find<HTMLTextAreaElement>('textarea[aria-label="its arguments"]').value = '{"euros": 4}';
+    buttons('Step')[0].click();
+    expect(answers).toEqual([
+      ['q', { action: 'step', changes: { arguments: '{"euros": 4}' }, name: '' }]
+    ]);
+    expect(buttons('Step')[0].disabled).toBe(true);
+    run.ask(null);
+    expect(find('.lk-Ask')).toBeNull();
+  });
+
+  it('says what was wrong, and is forked by a name', () => {
+    run.ask({ ...STOP, problem: 'no JSON', note: '' });
+    expect(find('.lk-Wrong').textContent).toBe('no JSON');
+    find<HTMLTextAreaElement>('.lk-Buttons textarea').value = 'bea';
+    buttons('Fork')[0].click();
+    expect(answers).toEqual([['q', { action: 'fork', changes: {}, name: 'bea' }]]);
+  });
+});

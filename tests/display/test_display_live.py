@@ -163,6 +163,24 @@ def test_a_question_is_answered(front_end: FrontEnd) -> None:
     assert cell.stdout == "WHICH CITY?\n"
 
 
+def test_a_run_that_has_stopped_goes_on_by_a_button(front_end: FrontEnd) -> None:
+    def react(message: dict[str, Any], say: Say) -> None:
+        if ask := message.get("ask"):
+            said = {"action": "next", "changes": {"result": ask["texts"][0]["text"].upper()}}
+            say({"type": "answer", "ask": ask["id"], **said})
+
+    stop = {"kind": "stop", "texts": [{"key": "result", "label": "", "text": "five"}]}
+    asks = f"print(as_move(view.ask_at_stop({stop}, lambda: False)))\n"
+    code = f"{START}from letta_kernel.notebook.debugger import as_move\n{asks}view.close()"
+    cell = front_end.run(code, react=react)
+    assert cell.stdout == "Move(action='next', changes={'result': 'FIVE'}, name='')\n"
+
+
+def test_a_stop_is_over_when_somebody_has_answered_elsewhere(front_end: FrontEnd) -> None:
+    code = f"{START}print(view.ask_at_stop({{'kind': 'stop'}}, lambda: True))\nview.close()"
+    assert front_end.run(code).stdout == "None\n"
+
+
 def test_the_stop_button_of_the_view_stops_a_tool_and_a_question(front_end: FrontEnd) -> None:
     for waiting in ("time.sleep(30)", "view.ask('which city?')"):
 

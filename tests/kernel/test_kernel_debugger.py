@@ -8,6 +8,10 @@ import pytest
 from kernel_notebook import TIMEOUT, Notebook, Ran
 from scripted_server import ScriptedServer
 
+from letta_kernel.notebook.debugger import as_move, as_question
+from letta_kernel.service import ContextPart
+from letta_kernel.service.debug import Editable, Stop
+
 ADD = '''
 def add(a: int, b: int) -> int:
     """Add two numbers.
@@ -36,6 +40,19 @@ def _nobody_left(notebook: Notebook, server: ScriptedServer) -> Iterator[None]:
     notebook.run("%agent delete ada --yes")
     server.forget()
     server.received.clear()
+
+
+def test_of_what_a_page_says_only_what_it_may_say_is_taken() -> None:
+    said = {"action": "format", "changes": {"result": "x", "error": 7}, "name": "n" * 1000}
+    move = as_move(said)
+    assert (move.action, move.changes, len(move.name)) == ("step", {"result": "x"}, 200)
+    assert as_move({"action": "stop", "changes": [1]}).changes == {}
+    texts = [Editable(str(n), "user", "long " * 50_000 if n == 3 else "x") for n in range(300)]
+    parts = [ContextPart("tools", 9, "y" * 60_000)]
+    told = as_question(Stop("a", "r", "s", 1, "request", "before", "", parts, texts))
+    assert len(told["texts"]) == 200
+    assert told["texts"][-1]["key"] == "299"
+    assert told["parts"][0]["text"].endswith("10,000 more characters]")
 
 
 def test_words(adds: Notebook, server: ScriptedServer) -> None:
