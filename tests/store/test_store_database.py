@@ -200,13 +200,21 @@ def test_the_stop_button_at_any_moment_leaves_no_doubt(notes: Database) -> None:
     chance = random.Random(7)
     saved, counts = [], {"returned": 0, "committed": 0, "undone": 0, "outside": 0}
     longest = 0.006
+    asked, ask = os.pipe()
+
+    def strike(seconds: float) -> None:
+        os.read(asked, 1)
+        time.sleep(seconds)
+        os.kill(os.getpid(), signal.SIGINT)
+
     for number in range(100):
         if number % 10 == 9 and not counts["returned"]:  # a busy machine: let some be done in time
             longest *= 2
-        timer = threading.Timer(chance.uniform(0, longest), os.kill, (os.getpid(), signal.SIGINT))
+        timer = threading.Thread(target=strike, args=(chance.uniform(0, longest),))
+        timer.start()  # before it counts: an interrupt in here would leave a lock of Python's in two minds
         returned = False
         try:
-            timer.start()
+            os.write(ask, b"!")
             notes.run(lambda tx, number=number: note(tx, number))  # type: ignore[misc]
             returned = True
             timer.join()
@@ -230,6 +238,8 @@ def test_the_stop_button_at_any_moment_leaves_no_doubt(notes: Database) -> None:
                 saved += [number] if row else []
             counts["returned" if returned else "undone" if inside else "outside"] += 1
         timer.join()
+    os.close(asked)
+    os.close(ask)
     assert numbers(notes) == saved
     assert counts["undone"], counts
     assert counts["returned"], counts
