@@ -23,7 +23,7 @@ def service(service: AgentService, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     local_engine.unload()
 
 
-@pytest.mark.parametrize("style", ["native", "heartbeat"])
+@pytest.mark.parametrize("style", ["native", pytest.param("heartbeat", marks=pytest.mark.slow)])
 def test_runs_end_with_valid_calls_and_a_valid_history(service: AgentService, style: str) -> None:
     service.agents.create(
         "small",

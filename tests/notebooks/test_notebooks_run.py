@@ -80,6 +80,7 @@ def restart_and_run_all_again(notebook: Path, home: Path, executed: Path) -> Non
     assert [path.name for path in home.parent.iterdir()] == [home.name]
 
 
+@pytest.mark.slow
 def test_the_quickstart_runs_again(tmp_path: Path) -> None:
     home = tmp_path / "project/home"
     restart_and_run_all_again(NOTEBOOKS / "quickstart.ipynb", home, tmp_path / "executed.ipynb")

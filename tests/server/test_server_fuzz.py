@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from server_bench import Server
 
-EXAMPLES = 2  # per operation: `st run` against a server finds more
+EXAMPLES = 1  # per operation: `st run` against a server finds more
 
 
 @pytest.mark.timeout(600)

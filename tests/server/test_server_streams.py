@@ -24,6 +24,7 @@ TOKEN = "long-enough"
 WORDS = "word " * 400
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_memory_stays_flat_however_many_stream(scripted: ScriptedServer, tmp_path: Path) -> None:
     scripted.default = lambda body: Answer(text=WORDS, pieces=50)

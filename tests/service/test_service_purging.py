@@ -153,7 +153,9 @@ def test_copies_are_kept_when_there_is_no_room_and_a_killed_purge_holds_nothing_
         except OSError:  # nobody reads yet
             assert time.monotonic() < deadline
             time.sleep(0.01)
-        if not later.is_alive():  # somebody had the store at that moment: it would be tried in an hour
+        if (
+            not later.is_alive()
+        ):  # somebody had the store at that moment: it would be tried in an hour
             purge_due.look_again(home, time.time())
             later = threading.Thread(target=service.database.close)
             later.start()
