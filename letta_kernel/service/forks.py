@@ -36,6 +36,9 @@ from letta_kernel.store import (
 from letta_kernel.store.database import Tx
 from letta_kernel.store.mapping import Where
 
+MOST_RUNS = 1000
+"""Runs taken back that a rewind names at most: the newest."""
+
 
 @dataclass(slots=True)
 class Rewound:
@@ -45,7 +48,7 @@ class Rewound:
     ----------
     to : what it was rewound to, as people call it.
     branch : the old end, kept; None where the new line has all of it.
-    runs : the runs that were taken back, the newest first.
+    runs : the runs that were taken back, the newest first, at most `MOST_RUNS`.
     blocks : labels of memory blocks that have another text now.
     left : shared blocks, and what else was left as it is, each with the reason, in a line.
     changed : what else changed back, in a few words each.
@@ -113,9 +116,10 @@ class Forks:
             point = points.find(tx, state, at) if at else points.present(tx, state)
             fork = self._fresh(tx, state, point, name, purpose)
             agents.add(tx, fork)
-            for then in point.blocks.values():
-                old = blocks.get(tx, then.id)
-                blocks.add(tx, _copy(then, old, fork), fork.id, reason=f"forked at {point.name}")
+            held = [*point.blocks.values()]
+            known = {one.id: one for one in blocks.get_many(tx, [then.id for then in held])}
+            copies = [_copy(then, known.get(then.id)) for then in held]
+            blocks.add_first(tx, copies, fork.id, f"forked at {point.name}")
             passage_versions.carry_marks(tx, state.id, point.line, point.moment, fork.id, fork.line)
             restoring.attach(tx, fork, point, source_id=state.id)
             for one in identities.list_all(tx, owned=("agent", state.id)):
@@ -493,10 +497,12 @@ def _runs_in(tx: Tx, parts: Sequence[Inherited]) -> list[Run]:
     lineage.of_parts(where, parts)
     rows = tx.query(
         f"SELECT run_id FROM messages {where} AND run_id IS NOT NULL GROUP BY run_id"
-        " ORDER BY max(seq) DESC",
+        f" ORDER BY max(seq) DESC LIMIT {where.place(MOST_RUNS)}",
         where.params,
     )
-    return [run for row in rows if (run := runs.get(tx, row[0])) is not None]
+    ids = [str(row[0]) for row in rows]
+    known = {run.id: run for run in runs.select(tx, "WHERE id = ANY($1::text[])", (ids,))}
+    return [known[one] for one in ids if one in known]
 
 
 def _free_name(tx: Tx, name: str) -> str:
@@ -506,7 +512,7 @@ def _free_name(tx: Tx, name: str) -> str:
     return f"{name}-{number}"
 
 
-def _copy(then: points.BlockThen, old: Block | None, fork: AgentState) -> Block:
+def _copy(then: points.BlockThen, old: Block | None) -> Block:
     """Return a block for a fork with the text it had; what else it is comes from the one that is there."""
     block = Block(label=then.label, value=then.value, created_by=LOCAL_USER)
     if old is not None:

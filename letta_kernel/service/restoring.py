@@ -74,24 +74,17 @@ def _tools(tx: Tx, state: AgentState, config: Configuration, told: Restored) -> 
     if same == [(one.id, one.version, one.asks) for one in config.tools]:
         return
     then = configurations.tools_of(tx, {one.version for one in config.tools})
+    ids = [one.id for one in config.tools] + [_beside(one) for one in config.tools]
+    there = {tool.id: tool for tool in tools.get_many(tx, ids)}
     wanted: list[tuple[Tool, ToolUse]] = []
     for use in config.tools:
-        tool = _as_then(tx, use, then.get(use.version))
+        tool = _as_then(there, use, then.get(use.version))
         if tool is None:
             told.left.append(f"The tool {use.name}: what it was is not known any more.")
         else:
             wanted.append((tool, use))
-    keep = {tool.id for tool, _ in wanted}
-    for tool, _ in now_has:
-        if tool.id not in keep:
-            tools.detach(tx, state.id, tool.id)
-    for tool, use in wanted:
-        if tools.get(tx, tool.id) is None:
-            tools.save(tx, tool)
-        tools.attach(tx, state.id, tool.id)
-        tools.set_asking(tx, state.id, tool.id, use.asks)
-        if tool.id != use.id:
-            told.changed.append(f"the source of {tool.name}")
+    tools.replace(tx, state.id, [(tool, use.asks) for tool, use in wanted])
+    told.changed += [f"the source of {tool.name}" for tool, use in wanted if tool.id != use.id]
     before = {tool.name for tool, _ in now_has}
     after = {use.name for _, use in wanted}
     if before != after:
@@ -109,19 +102,22 @@ def tools_then(tx: Tx, config: Configuration) -> list[Tool]:
     """Return the tools of a configuration as they were; those of which nothing is known are left out."""
     then = configurations.tools_of(tx, {one.version for one in config.tools})
     # What no step ran with yet is kept nowhere else.
-    for one in config.tools:
-        now_is = None if one.version in then else tools.get(tx, one.id)
-        if now_is is not None and configurations.version(now_is) == one.version:
-            then[one.version] = now_is
+    rest = [one.id for one in config.tools if one.version not in then]
+    then |= {configurations.version(tool): tool for tool in tools.get_many(tx, rest)}
     return [then[one.version] for one in config.tools if one.version in then]
 
 
-def _as_then(tx: Tx, use: ToolUse, then: Tool | None) -> Tool | None:
+def _beside(use: ToolUse) -> str:
+    """Return the id of a tool that is kept beside the one there is now, with the content it had."""
+    return f"tool-{use.version[-36:]}"
+
+
+def _as_then(there: dict[str, Tool], use: ToolUse, then: Tool | None) -> Tool | None:
     """Return a tool with the content it had: the one that is there, or one of its own beside it.
 
     The function of an older cell is not in the notebook any more: its source runs in the sandbox.
     """
-    now_is = tools.get(tx, use.id)
+    now_is = there.get(use.id)
     if now_is is not None and configurations.version(now_is) == use.version:
         return now_is
     if now_is is not None and (now_is.kind in ("core", "mcp") or builtin.is_outside(now_is.id)):
@@ -132,8 +128,8 @@ def _as_then(tx: Tx, use: ToolUse, then: Tool | None) -> Tool | None:
         return then if then.kind != "mcp" else None
     if now_is is None:
         return _in_sandbox(then)
-    fresh = _in_sandbox(then).model_copy(update={"id": f"tool-{use.version[-36:]}"})
-    return tools.get(tx, fresh.id) or fresh
+    fresh = _in_sandbox(then).model_copy(update={"id": _beside(use)})
+    return there.get(fresh.id) or fresh
 
 
 def _in_sandbox(then: Tool) -> Tool:

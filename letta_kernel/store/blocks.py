@@ -49,10 +49,10 @@ def add(
     return block
 
 
-def add_first(tx: Tx, blocks: Sequence[Block], agent_id: str) -> None:
+def add_first(tx: Tx, blocks: Sequence[Block], agent_id: str, reason: str = "created") -> None:
     """Insert blocks of different labels for an agent made in this transaction, which has none yet."""
     if blocks:
-        _insert(tx, blocks, None, "created")
+        _insert(tx, blocks, None, reason)
         _OF_AGENTS.attach_first(tx, agent_id, [block.id for block in blocks])
 
 

@@ -137,6 +137,27 @@ def give_first(tx: Tx, agent_id: str, tools: Sequence[Tool]) -> None:
     _OF_AGENTS.attach_first(tx, agent_id, [tool.id for tool in tools])
 
 
+def replace(tx: Tx, agent_id: str, wanted: Sequence[tuple[Tool, bool | None]]) -> None:
+    """Let an agent have exactly these tools, of different names, each with whether its calls ask.
+
+    Those that are not stored yet are; those that are stay as they stand there.
+    """
+    sql = "SELECT id FROM tools WHERE id = ANY($1::text[])"
+    known = {row[0] for row in tx.query(sql, ([tool.id for tool, _ in wanted],))}
+    _TOOLS.insert(tx, [tool for tool, _ in wanted if tool.id not in known])
+    tx.execute("DELETE FROM agent_tools WHERE agent_id = $1", (agent_id,))
+    tx.execute(
+        "INSERT INTO agent_tools (agent_id, tool_id, position, asks) SELECT $1, unnest($2::text[]),"
+        " unnest($3::bigint[]), unnest($4::boolean[])",
+        (
+            agent_id,
+            [tool.id for tool, _ in wanted],
+            list(range(1, len(wanted) + 1)),
+            [asks for _, asks in wanted],
+        ),
+    )
+
+
 def delete(tx: Tx, tool_id: str) -> bool:
     """Delete a tool, taking it from every agent; False if there is none."""
     tx.execute("DELETE FROM agent_tools WHERE tool_id = $1", (tool_id,))
