@@ -141,6 +141,12 @@ class Message(BaseModel):
         return self.role == "event" and self.name == MARK
 
     @property
+    def began_run(self) -> bool:
+        """Whether a run began with it: it is what the agent was told, in no step."""
+        told = self.role in ("user", "event", "system") and not self.is_mark
+        return told and self.run_id is not None and self.step_id is None
+
+    @property
     def said(self) -> str:
         """What a person reads of it: the text and, in heartbeat style, what its calls answer."""
         return spoken(self.content, ((call.name, call.arguments) for call in self.tool_calls))

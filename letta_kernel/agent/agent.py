@@ -271,13 +271,15 @@ class LettaAgent:
     # -- the parts of a step -----------------------------------------------------------------------
 
     def _begin(self, number: int) -> OpenStep:
+        if number == 1 and not self.caller.beside:
+            self.placed = []  # it was left out
         step = Step(
             run_id=self.journal.run.id,
             agent_id=self.state.id,
             number=number,
             model=self.model.name,
             retrieved=self.retrieved if number == 1 else [],
-            beside=self.placed if number == 1 and self.caller.beside else [],
+            beside=self.placed if number == 1 else [],
             configuration=self.journal.configuration,
             window_start=self.state.window_start,
             summary_id=self.state.summary_id,

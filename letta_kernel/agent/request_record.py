@@ -22,7 +22,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import fields
+from functools import lru_cache
 from typing import Any
 
 from letta_kernel.agent.window import Window
@@ -33,6 +34,7 @@ from letta_kernel.store.request_parts import Part
 
 FORM = 1
 """Of a prompt's part; it goes up when `agent.context` compiles blocks otherwise."""
+_ROUTE = tuple(one.name for one in fields(Sent) if one.name != "digest")
 MOST_RAW = 20_000
 """Characters that are kept of what a model wrote and was read otherwise."""
 
@@ -115,9 +117,15 @@ def line_part(thread: Conversation | OwnThread) -> Part | None:
 
 def route_part(sent: Sent) -> Part:
     """Return how a request went out as a part."""
-    told = asdict(sent)
-    del told["digest"]
-    return value_part(told)
+    return _route_part(
+        json.dumps({name: getattr(sent, name) for name in _ROUTE}, ensure_ascii=False)
+    )
+
+
+@lru_cache(maxsize=64)
+def _route_part(text: str) -> Part:
+    made = part_id(text)
+    return Part(made, lambda: {made: text})
 
 
 def of_window(window: Window) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from letta_kernel.display.diff import diff_lines
 from letta_kernel.display.html import diff_html
 from letta_kernel.display.style import (
     alert,
+    anchored,
     block,
     code,
     el,
@@ -54,7 +55,7 @@ def explanation_panel(told: Any) -> Panel:
             ),
         )
     )
-    made.inner = el("div", made.inner, id=one_line(told.step_id, 80))
+    made.inner = anchored(told.step_id, made.inner)
     made.cells = made.mime = None
     return made
 

@@ -34,6 +34,7 @@ SPEAKERS = (
 """For the agents of a group, in their order: a colour that people who see colours differently can tell from the
 others on light and dark, and a sign. Their names always stand beside them."""
 
+_ID = re.compile(r"step-[0-9A-Za-z-]{1,60}")
 ROOT = "max-width:920px;overflow-wrap:break-word"
 LEFT, RIGHT = "text-align:left", "text-align:right"
 
@@ -103,7 +104,15 @@ def short(step_id: str) -> str:
 
 def step_link(step_id: str | None) -> str:
     """Return HTML that leads to the explanation of a step, where it stands on the same page."""
-    return el("a", esc(short(step_id)), href=f"#{step_id}", title=step_id) if step_id else ""
+    if not step_id:
+        return ""
+    shown = esc(short(step_id))
+    return el("a", shown, href=f"#{step_id}") if _ID.fullmatch(step_id) else shown
+
+
+def anchored(step_id: str, inside: str) -> str:
+    """Return *inside*, which is HTML, as where `step_link` leads."""
+    return el("div", inside, id=step_id) if _ID.fullmatch(step_id) else el("div", inside)
 
 
 def fold(summary: str, *inside: str) -> str:

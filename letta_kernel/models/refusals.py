@@ -114,6 +114,8 @@ class Refused:
 
     def told(self) -> dict[str, Any]:
         """Return what is known, as JSON values; empty where nothing was refused."""
+        if self == _NOTHING:  # as a rule, at each call
+            return {}
         known = {one.name: getattr(self, one.name) for one in fields(self)}
         return {
             name: sorted(value) if isinstance(value, set) else value
@@ -200,6 +202,9 @@ class Refused:
         at = _PLACE_OF.search(error.said)
         number = int(at[1] or at[2]) if at else len(tools)
         return tools[number] if number < len(tools) else None
+
+
+_NOTHING = Refused()
 
 
 def no_tools(error: ProviderError, endpoint: Endpoint) -> ProviderError:

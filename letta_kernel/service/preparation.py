@@ -197,7 +197,7 @@ class Preparation:
         """Add the thread's messages from number *first* on, with what stays beside them."""
         found = messages.window(tx, state.thread, first)
         window.add(found)
-        began = {m.run_id: m.id for m in found if m.run_id and m.role != "tool" and not m.step_id}
+        began = {m.run_id: m.id for m in found if m.began_run}
         if began:
             owners = {message.agent_id for message in found}
             placed = runs.beside_of(tx, owners, list(filter(None, began)))

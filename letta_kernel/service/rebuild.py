@@ -250,13 +250,13 @@ def _beside(
     tx: Tx, step: Step, run: Run, found: Sequence[Message], parts: _Parts
 ) -> tuple[dict[str, str], dict[str, str]]:
     """Return what stayed beside earlier messages, and what stood beside the run's own."""
-    began = {m.run_id: m.id for m in found if m.run_id and m.role != "tool" and not m.step_id}
+    began = {m.run_id: m.id for m in found if m.began_run}
     whose = {m.agent_id for m in found}
     placed = runs.beside_of(tx, whose, list(filter(None, began))) if began else {}
     staying = {
         began[one]: lasting(there) for one, there in placed.items() if one != run.id and there
     }
-    own = [m for m in found if m.run_id == run.id and not m.step_id and not m.is_mark]
+    own = [m for m in found if m.run_id == run.id and m.began_run]
     own = own or [m for m in (_turn(tx, step),) if m is not None]
     if not step.request.get("beside") or not own:
         return staying, {}

@@ -18,7 +18,7 @@ ATTRIBUTES = {
     "th": {"colspan", "rowspan"},
     "td": {"colspan", "rowspan"},
 }
-EVERYWHERE = {"style", "dir", "class", "title"}
+EVERYWHERE = {"style", "dir", "class", "title", "id"}
 CLASSES = {
     "letta-run",
     "letta-panel",
@@ -54,6 +54,7 @@ PROPERTIES = {
     "text-align": "left|right|center",
 }
 _LINK = re.compile(r"(?:https?://|mailto:)[^\s\"<>`]+\Z")
+_ANCHOR = re.compile(r"#step-[0-9A-Za-z-]+")
 _DATA = re.compile(r"data:image/(?:png|jpeg|gif|webp|svg\+xml);base64,[A-Za-z0-9+/=]+\Z")
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
@@ -80,7 +81,9 @@ class Checker(HTMLParser):
 
     def _value(self, name: str, value: str) -> None:
         if name == "href":
-            assert _LINK.match(value), value
+            assert _LINK.match(value) or _ANCHOR.fullmatch(value), value
+        elif name == "id":
+            assert _ANCHOR.fullmatch(f"#{value}"), value
         elif name == "src":
             assert _DATA.match(value), value[:80]
         elif name == "class":
