@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import itertools
 import json
 import os
 import statistics
@@ -24,17 +23,16 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from letta_kernel.errors import InvalidInputError, NotFoundError
 from letta_kernel.memory import corpus as corpora
 from letta_kernel.memory import excerpts, scoring
 from letta_kernel.memory.archival import Archive
 from letta_kernel.memory.archival import excerpts as for_reader
 from letta_kernel.models.embedding import embedder
-from letta_kernel.records import Passage
+from letta_kernel.service.experiments import dialogues
 from letta_kernel.store.database import Database
 from letta_kernel.tools.core import passage_cost
 
@@ -56,63 +54,21 @@ ABLATED: dict[str, tuple[Any, str, Any]] = {
     "repeated words count little": (scoring, "_SATURATION", 0.6),
 }
 """What each constant is set to, to see what it does."""
-LOCOMO_DATE = "%I:%M %p on %d %B, %Y"
 
 
-def passages(agent_id: str, turns: list[dict[str, Any]]) -> list[Passage]:
-    """Return a conversation as ordered passages of one source."""
-    made = []
-    for position, turn in enumerate(turns):
-        speaker = f"{turn['speaker']}: " if turn.get("speaker") else ""
-        caption = f" [{turn['caption']}]" if turn.get("caption") else ""
-        content = f"{speaker}{turn.get('text') or ''}{caption}"
-        if content.strip():
-            made.append(
-                Passage(
-                    agent_id=agent_id,
-                    content=content,
-                    source="conversation",
-                    position=position,
-                    created_at=moment(turn.get("date") or ""),
-                    metadata={"dia_id": turn.get("dia_id")},
-                )
-            )
-    return made
-
-
-def moment(text: str) -> datetime:
-    """Return a date as LoCoMo writes it, ``1:56 pm on 8 May, 2023``, or ISO 8601; else the present."""
-    for read in (
-        lambda: datetime.strptime(text, LOCOMO_DATE),
-        lambda: datetime.fromisoformat(text),
-    ):
-        with contextlib.suppress(ValueError):
-            found = read()
-            return found if found.tzinfo else found.replace(tzinfo=UTC)
-    return datetime.now(UTC)
-
-
-def conversations(folder: Path) -> Iterator[tuple[str, list[dict[str, Any]], list[dict[str, Any]]]]:
-    """Return name, turns and questions of each conversation in *folder*."""
-    for file in sorted(folder.glob("*.json")):
-        try:
-            read = json.loads(file.read_text(encoding="utf-8-sig"))
-            turns, asked = read["turns"], read["questions"]
-            questions = [one for one in asked if one.get("question") and one.get("evidence")]
-            turns = [turn for turn in turns if isinstance(turn, dict)]
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            print(f"Left out: {file.name} is no conversation.", file=sys.stderr)
-            continue
-        if len(questions) < len(asked):
-            number = len(asked) - len(questions)
-            print(f"Left out: {number} questions without evidence in {file.name}.", file=sys.stderr)
-        yield file.stem, turns, questions
-
-
-def evidence_of(question: dict[str, Any]) -> list[str]:
-    """Return the dia_ids that hold the answer."""
-    given = question["evidence"]
-    return [given] if isinstance(given, str) else given
+def conversations(folder: Path) -> list[dialogues.Dialogue]:
+    """Return the conversations of a folder that something is asked about; say what was left out."""
+    try:
+        found, left_out = dialogues.read(folder)
+    except (InvalidInputError, NotFoundError) as error:
+        sys.exit(str(error))
+    for name in left_out:
+        print(f"Left out: {name} is no conversation.", file=sys.stderr)
+    for one in found:
+        if one.left_out:
+            said = f"{one.left_out} questions without evidence in {one.name}"
+            print(f"Left out: {said}.", file=sys.stderr)
+    return found
 
 
 def percent(hits: list[bool]) -> float:
@@ -135,15 +91,16 @@ def run(folder: Path, most: int = 1000, every: int = 1) -> dict[str, Any]:
         archive = Archive(database, Path(home), embedder())
         began = time.perf_counter()
         read, turns = 0, 0
-        for name, said, questions in itertools.islice(conversations(folder), most):
-            agent_id = f"agent-{name}"
+        for talk in conversations(folder)[:most]:
+            agent_id = f"agent-{talk.name}"
             read += 1
-            turns += len(archive.insert_many(passages(agent_id, said)))
-            for question in questions[::every]:
+            owned = [one.model_copy(update={"agent_id": agent_id}) for one in talk.passages()]
+            turns += len(archive.insert_many(owned))
+            for question in talk.questions[::every]:
                 start = time.perf_counter()
                 hits = archive.search(agent_id, question["question"], top_k=TOP)
                 seconds.append(time.perf_counter() - start)
-                wanted = evidence_of(question)
+                wanted = dialogues.evidence_of(question)
                 shown = {"10": {hit.passage.metadata["dia_id"] for hit in hits}}
                 kept += [
                     hit.score >= excerpts.RELEVANT

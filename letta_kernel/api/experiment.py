@@ -8,7 +8,6 @@ report.save("names.html")
 
 from __future__ import annotations
 
-import importlib
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -205,13 +204,12 @@ class Evaluation:
     def df(self) -> Any:
         """The results as a DataFrame of pandas, one row each."""
         try:
-            pandas = importlib.import_module("pandas")
+            return self.report.frame()
         except ImportError:
             raise InvalidInputError(
                 "A DataFrame needs pandas; rows() has the same.",
                 remedy(Do.INSTALL_PACKAGES, "pandas"),
             ) from None
-        return pandas.DataFrame(self.rows())
 
     def rows(self) -> list[dict[str, Any]]:
         """Return the results as dictionaries, one each."""

@@ -83,7 +83,9 @@ def test_what_is_done_is_kept_privately_and_done_once(
     assert runner.run(plan, folder).rows() == report.rows()
     assert len(model.requests) == 12
     # A variant more asks for itself alone.
-    more = planned(variants=[*variants, {"name": "three", "settings": {"temperature": 0.5}}])
+    more = planned(
+        variants=[*variants, {"name": "three", "settings": {"environment": {"A_KEY": "pass1234"}}}]
+    )
     assert len(runner.run(more, folder).results) == 9
     assert len(model.requests) == 15
     wrong = planned(cases=[{"messages": [f"Is {SECRET} good?"], "expected": "never said"}])
@@ -94,6 +96,7 @@ def test_what_is_done_is_kept_privately_and_done_once(
         assert not stat.S_IMODE(path.stat().st_mode) & 0o077, path
         if path.is_file():
             assert SECRET not in path.read_text("utf-8"), path
+            assert "pass1234" not in path.read_text("utf-8"), path
     assert not (folder / "work").exists()
 
 

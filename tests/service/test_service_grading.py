@@ -17,6 +17,7 @@ from letta_kernel.service.experiments import (
     dialogues,
     experiment_file,
     graders,
+    grading,
     runner,
     statistics,
 )
@@ -137,7 +138,7 @@ def test_memory_and_calls_are_graded() -> None:
 
 
 def test_hostile_patterns_take_neither_time_nor_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(graders, "PATIENCE", 0.05)
+    monkeypatch.setattr(grading, "PATIENCE", 0.05)
     with pytest.raises(InvalidInputError, match="takes too long"):
         graded({"kind": "regex", "pattern": "(a|aa|a?)+$"}, "a" * 5000 + "b")
     for pattern, said in (
@@ -222,12 +223,20 @@ def test_an_experiment_file_says_what_is_wrong_with_it(tmp_path: Path) -> None:
         experiment_file.read(tmp_path / "none.toml")
 
 
-def test_the_sets_that_come_with_it_can_be_run() -> None:
+def test_the_sets_that_come_with_it_run_with_the_demo_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LETTA_HOME", str(tmp_path / "none"))
     assert datasets.set_names() == ["archive", "core-read", "core-update", "core-write", "recall"]
     plan = experiment_file.read(Path("set:memory"), model="demo")
     assert len(plan.cases) == sum(len(datasets.of_set(one)) for one in datasets.set_names())
     assert {one.category for one in plan.cases} == set(datasets.set_names())
     assert all(datasets.about_set(one).endswith(".") for one in datasets.set_names())
+    plan.cases = list({one.category: one for one in plan.cases}.values())  # one of each
+    report = runner.run(plan, tmp_path / "out")
+    assert (report.unfinished, report.variants[0].failed, report.variants[0].broken) == (0, 0, 0)
+    assert report.variants[0].categories.keys() == set(datasets.set_names())
+    assert report.variants[0].model == "demo"
 
 
 # -- conversations ----------------------------------------------------------------------------------------

@@ -15,7 +15,8 @@ from letta_kernel.errors import InvalidInputError, NotFoundError
 from letta_kernel.service.experiments import datasets, dialogues
 from letta_kernel.service.experiments.cases import Case, Part, Variant, one_of, unique
 from letta_kernel.service.experiments.dialogues import Dialogue
-from letta_kernel.service.experiments.graders import Function, Grader
+from letta_kernel.service.experiments.graders import Function
+from letta_kernel.service.experiments.grading import Grader
 from letta_kernel.service.experiments.plan import MAX_PARALLEL, Budget, Plan
 
 MAX_REPEATS = 1000

@@ -7,87 +7,31 @@ A grader of another package is no different from ours: a Python function that is
 
 from __future__ import annotations
 
-import math
 import numbers
-from collections.abc import Callable, Sequence
-from functools import cache
-from typing import Any, Literal, Protocol
+from collections.abc import Callable
+from typing import Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_validator
 
 from letta_kernel.errors import InvalidInputError, nearest
-from letta_kernel.service.experiments.cases import Grade, Outcome, Part, flat, one_of, source
-
-LONGEST = 100_000
-"""Characters of a text that a pattern is tried on."""
-LONGEST_PATTERN = 2_000
-PATIENCE = 1.0
-"""Seconds for a pattern: some would take for ever."""
-_SHOWN = 200
-
-
-class Grader(Protocol):
-    """Whatever judges an outcome."""
-
-    @property
-    def name(self) -> str:
-        """What it is called among others."""
-
-    def grade(self, outcome: Outcome) -> Grade:
-        """Judge; what goes wrong is a `Grade` that is ``broken``, or any exception."""
-
-    def described(self) -> Any:
-        """Return what it is, as JSON: an outcome is judged anew where that has changed."""
-
-
-class Kind(Part):
-    """What graders of a ``kind`` have in common.
-
-    Attributes
-    ----------
-    label : what it is called; else its kind.
-    turn : the message whose answer is judged, counted from 1; the last if not given.
-    """
-
-    kind: str
-    label: str = ""
-    turn: int | None = Field(None, ge=1)
-
-    @property
-    def name(self) -> str:
-        """What it is called."""
-        return self.label or self.kind
-
-    def described(self) -> Any:
-        """Return what it is."""
-        return self.model_dump(mode="json")
-
-    def grade(self, outcome: Outcome) -> Grade:
-        """Judge an outcome."""
-        raise NotImplementedError
-
-    def answer(self, outcome: Outcome) -> str:
-        """Return the answer that it judges; empty where there is none."""
-        if self.turn is None:
-            return outcome.answer
-        return outcome.answers[self.turn - 1] if self.turn <= len(outcome.answers) else ""
-
-    def expected(self, own: Any, outcome: Outcome) -> Any:
-        """Return what should be: its own, else the case's.
-
-        Raises
-        ------
-        InvalidInputError
-            Neither says.
-        """
-        wanted = outcome.case.expected if own is None else own
-        if wanted is None:
-            raise InvalidInputError(f"The case {outcome.case.id!r} does not say what is expected.")
-        return wanted
-
-    def said(self, good: bool, reason: str) -> Grade:
-        """Return a grade of yes or no."""
-        return Grade(float(good), good, "" if good else reason[:1000], self.name)
+from letta_kernel.service.experiments.cases import Grade, Outcome, flat, one_of, source
+from letta_kernel.service.experiments.grading import (
+    LONGEST_PATTERN,
+    Kind,
+    compiled,
+    found_in,
+    matches,
+    numbers_in,
+    same_text,
+    short,
+    texts_of,
+)
+from letta_kernel.service.experiments.state_graders import (
+    BlockState,
+    PassageState,
+    ToolState,
+    Unchanged,
+)
 
 
 class Exact(Kind):
@@ -100,8 +44,8 @@ class Exact(Kind):
     def grade(self, outcome: Outcome) -> Grade:
         """Compare."""
         wanted, answer = str(self.expected(self.expected_, outcome)), self.answer(outcome)
-        good = _same(answer, self.case_matters) == _same(wanted, self.case_matters)
-        return self.said(good, f"expected {_short(wanted)}, came {_short(answer)}")
+        good = same_text(answer, self.case_matters) == same_text(wanted, self.case_matters)
+        return self.said(good, f"expected {short(wanted)}, came {short(answer)}")
 
 
 class Contains(Kind):
@@ -118,8 +62,8 @@ class Contains(Kind):
         if self.text is None and self.lacks:
             wanted: list[str] = []
         else:
-            wanted = _texts(self.expected(self.text, outcome))
-        return self.said(*_found_in(self.answer(outcome), wanted, _texts(self.lacks), self))
+            wanted = texts_of(self.expected(self.text, outcome))
+        return self.said(*found_in(self.answer(outcome), wanted, texts_of(self.lacks), self))
 
 
 class Regex(Kind):
@@ -132,14 +76,14 @@ class Regex(Kind):
     @field_validator("pattern")
     @classmethod
     def _is_one(cls, given: str) -> str:
-        _compiled(given, False)
+        compiled(given, False)
         return given
 
     def grade(self, outcome: Outcome) -> Grade:
         """Look for the pattern."""
         answer = self.answer(outcome)
         good = matches(self.pattern, answer, self.case_matters)
-        return self.said(good, f"{self.pattern!r} is not in {_short(answer)}")
+        return self.said(good, f"{self.pattern!r} is not in {short(answer)}")
 
 
 class Number(Kind):
@@ -210,117 +154,6 @@ class Json(Kind):
             wrong.append(f"{', '.join(sorted(more))} should not be there")
         score = max(0.0, 1 - len(wrong) / len(wanted))
         return Grade(score, not wrong, "; ".join(wrong)[:1000], self.name)
-
-
-class BlockState(Kind):
-    """A memory block has words in it at the end (``contains``), or is, or has a pattern, or lacks words."""
-
-    kind: Literal["block"]
-    block: str = Field(min_length=1)
-    contains: str | list[str] | None = None
-    equals: str | None = None
-    lacks: str | list[str] = []
-    pattern: str | None = Field(None, max_length=LONGEST_PATTERN)
-    any: bool = False
-    case_matters: bool = False
-
-    @model_validator(mode="after")
-    def _asks_something(self) -> BlockState:
-        if self.pattern is not None:
-            _compiled(self.pattern, False)
-        return self
-
-    def grade(self, outcome: Outcome) -> Grade:
-        """Look into the block."""
-        if self.block not in outcome.after:
-            return self.said(False, f"there is no block {self.block}")
-        text = outcome.after[self.block]
-        if self.equals is not None:
-            same = _same(text, self.case_matters) == _same(self.equals, self.case_matters)
-            return self.said(same, f"{self.block} is {_short(text)}")
-        if self.pattern is not None:
-            good = matches(self.pattern, text, self.case_matters)
-            return self.said(good, f"{self.pattern!r} is not in {self.block}: {_short(text)}")
-        own = self.contains
-        wanted = [] if own is None and self.lacks else _texts(self.expected(own, outcome))
-        good, why = _found_in(text, wanted, _texts(self.lacks), self)
-        return self.said(good, f"{self.block}: {why}")
-
-
-class ToolState(Kind):
-    """A tool was called: so often, with such arguments, well. ``times = 0`` says that it was not.
-
-    Attributes
-    ----------
-    tool : its name.
-    arguments : values that a call's arguments have; others may be there. A text is found inside the argument.
-    times : how often; at least once if not given.
-    """
-
-    kind: Literal["tool"]
-    tool: str = Field(min_length=1)
-    arguments: dict[str, Any] = {}
-    times: int | None = Field(None, ge=0)
-    ok: bool = True
-
-    def grade(self, outcome: Outcome) -> Grade:
-        """Count the calls that are meant."""
-        every = outcome.called(self.tool)
-        if self.turn is not None:
-            every = [one for one in every if one.turn == self.turn - 1]
-        meant = [one for one in every if self._is_meant(one.arguments, one.status)]
-        good = bool(meant) if self.times is None else len(meant) == self.times
-        other = sorted({one.name for one in outcome.calls})
-        came = f"{len(every)} calls, {len(meant)} of them as asked" if every else "not called"
-        return self.said(good, f"{self.tool}: {came}; called: {', '.join(other) or 'nothing'}")
-
-    def _is_meant(self, arguments: dict[str, Any] | None, status: str) -> bool:
-        if (self.ok and status != "ok") or (self.arguments and arguments is None):
-            return False
-        given = arguments or {}
-        return all(
-            name in given and _fits(given[name], one) for name, one in self.arguments.items()
-        )
-
-
-class Unchanged(Kind):
-    """No memory was changed: neither blocks (or one, ``block``) nor passages."""
-
-    kind: Literal["unchanged"]
-    block: str | None = None
-
-    def grade(self, outcome: Outcome) -> Grade:
-        """Compare memory before and after."""
-        labels = [self.block] if self.block else [*outcome.before, *outcome.after]
-        changed = [one for one in labels if outcome.before.get(one) != outcome.after.get(one)]
-        told = [f"the block {one} was changed" for one in dict.fromkeys(changed)]
-        if self.block is None and outcome.kept:
-            told.append(f"{len(outcome.kept)} passages were kept")
-        if self.block is None and outcome.gone:
-            told.append(f"{outcome.gone} passages are gone")
-        return self.said(not told, "; ".join(told))
-
-
-class PassageState(Kind):
-    """A passage with such words was kept in the archive; with ``lacks`` none with those."""
-
-    kind: Literal["passage"]
-    contains: str | list[str] | None = None
-    lacks: str | list[str] = []
-    any: bool = False
-    case_matters: bool = False
-
-    def grade(self, outcome: Outcome) -> Grade:
-        """Look through what was kept."""
-        own = self.contains
-        wanted = [] if own is None and self.lacks else _texts(self.expected(own, outcome))
-        lacks = _texts(self.lacks)
-        if not wanted:
-            good, why = _found_in("\n".join(outcome.kept), [], lacks, self)
-            return self.said(good, why)
-        good = any(_found_in(one, wanted, lacks, self)[0] for one in outcome.kept)
-        said = "; ".join(_short(one) for one in outcome.kept[:3]) or "nothing"
-        return self.said(good, f"no passage with {', '.join(map(_short, wanted))}; kept: {said}")
 
 
 class Found(Kind):
@@ -416,80 +249,3 @@ def read(given: Any, what: str) -> Kind:
         raise InvalidInputError(f"{what}: a grader has a kind, one of {', '.join(names)}.{hint}")
     made: Kind = one_of(known, given, f"{what}, grader {kind}")
     return made
-
-
-# Texts ----------------------------------------------------------------------------------------------
-
-
-def matches(pattern: str, text: str, case_matters: bool = False) -> bool:
-    """Return whether a pattern is found in the beginning of a text.
-
-    Raises
-    ------
-    InvalidInputError
-        It is no pattern, or takes too long.
-    """
-    try:
-        return _compiled(pattern, case_matters).search(text[:LONGEST], timeout=PATIENCE) is not None
-    except TimeoutError:
-        raise InvalidInputError(
-            f"The pattern {pattern!r:.80} takes too long: make it simpler."
-        ) from None
-
-
-@cache
-def _compiled(pattern: str, case_matters: bool) -> Any:
-    import regex
-
-    # A repeat of repeats is written out while it is compiled: that alone can take all memory.
-    counts = regex.findall(r"\{(\d*),?(\d*)\}", pattern)
-    size = math.prod(max(1, *(int(one[:9] or 0) for one in pair)) for pair in counts)
-    if size > 10_000:
-        raise InvalidInputError(f"The pattern {pattern!r:.80} repeats too much: make it simpler.")
-    try:
-        return regex.compile(pattern, 0 if case_matters else regex.IGNORECASE)
-    except (regex.error, RecursionError, OverflowError) as error:
-        raise InvalidInputError(f"The pattern {pattern!r:.80} cannot be read: {error}.") from None
-
-
-def numbers_in(text: str) -> list[float]:
-    """Return the numbers of a text in their order; ``1,234.5`` is one."""
-    import regex
-
-    found = regex.findall(
-        r"(?<![\w.])[-−+]?(?:\d{1,3}(?:,\d{3})+|\d{1,300})(?:\.\d{1,300})?(?:[eE][-+]?\d{1,3})?(?!\w)",
-        text[:LONGEST],
-        timeout=PATIENCE,
-    )
-    return [float(one.replace(",", "").replace("−", "-")) for one in found]
-
-
-def _found_in(text: str, wanted: Sequence[str], lacks: Sequence[str], how: Any) -> tuple[bool, str]:
-    """Return whether *text* has the words it should, and what is wrong if not."""
-    there = _same(text, how.case_matters)
-    missing = [one for one in wanted if _same(one, how.case_matters) not in there]
-    hits = len(missing) < len(wanted) if how.any and wanted else not missing
-    wrong = [one for one in lacks if _same(one, how.case_matters) in there]
-    told = [] if hits else [f"lacks {', '.join(map(_short, missing))}"]
-    told += [f"should lack {_short(one)}" for one in wrong]
-    return not told, "; ".join([*told, f"it is {_short(text)}"])
-
-
-def _same(text: str, case_matters: bool) -> str:
-    text = " ".join(text.split())
-    return text if case_matters else text.casefold()
-
-
-def _texts(given: Any) -> list[str]:
-    return [str(one) for one in given] if isinstance(given, list | tuple) else [str(given)]
-
-
-def _fits(given: Any, wanted: Any) -> bool:
-    if isinstance(given, str) and isinstance(wanted, str):
-        return _same(wanted, False) in _same(given, False)
-    return bool(given == wanted)
-
-
-def _short(text: str) -> str:
-    line = " ".join(text.split())
-    return repr(line if len(line) <= _SHOWN else line[: _SHOWN - 1] + "…")

@@ -21,7 +21,7 @@ from letta_kernel.messages import Usage
 from letta_kernel.models.base import Cancel, ChatModel, ChatRequest, ModelError, Reply
 from letta_kernel.models.structured import ask
 from letta_kernel.service.experiments.cases import Grade, Outcome, Part
-from letta_kernel.service.experiments.graders import Kind
+from letta_kernel.service.experiments.grading import Kind
 from letta_kernel.tools.answers import AnswerForm, of_type
 
 Ask = Callable[[str], ChatModel]

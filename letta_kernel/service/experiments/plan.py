@@ -13,7 +13,8 @@ from letta_kernel.errors import InvalidInputError, nearest
 from letta_kernel.service.experiments import graders
 from letta_kernel.service.experiments.cases import Case, Part, Variant, digest, one_of, unique
 from letta_kernel.service.experiments.dialogues import Dialogue
-from letta_kernel.service.experiments.graders import Function, Grader
+from letta_kernel.service.experiments.graders import Function
+from letta_kernel.service.experiments.grading import Grader
 from letta_kernel.service.experiments.judge import Judge
 from letta_kernel.tools import core
 

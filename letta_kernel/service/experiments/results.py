@@ -17,6 +17,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from letta_kernel import private
+from letta_kernel.agent.settings import shown
 from letta_kernel.errors import InvalidInputError, StoreError
 from letta_kernel.models.base import ModelError
 from letta_kernel.models.cached import Answers, whole
@@ -165,7 +166,10 @@ class Results:
             "mode": plan.mode,
             "agent": plan.agent,
             "cases": len(plan.cases),
-            "variants": {one.name: one.described() for one in plan.variants},
+            "variants": {
+                one.name: {**one.described(), "settings": shown(one.settings)}
+                for one in plan.variants
+            },
             "repeats": plan.repeats,
             "threshold": plan.threshold,
         }

@@ -19,7 +19,8 @@ from letta_kernel.records import AgentState
 from letta_kernel.service import AgentService
 from letta_kernel.service.experiments import trial as trials
 from letta_kernel.service.experiments.cases import Grade, Outcome
-from letta_kernel.service.experiments.graders import Function, Grader
+from letta_kernel.service.experiments.graders import Function
+from letta_kernel.service.experiments.grading import Grader
 from letta_kernel.service.experiments.judge import Judge
 from letta_kernel.service.experiments.plan import Plan, Trial
 from letta_kernel.service.experiments.report import Report
