@@ -131,7 +131,7 @@ describe('what is followed', () => {
 
 describe('a run that has stopped', () => {
   const STOP = {
-    ...{ id: 'q', kind: 'stop' as const, title: 'before the call of pay', step: 2, why: 'tool:pay' },
+    ...{ id: 'q', kind: 'stop' as const, point: 'call' as const, title: 'before the call of pay', step: 2, why: 'tool:pay' },
     ...{ problem: '', note: '' },
     parts: [{ name: 'tools', tokens: 1200, text: '<b>pay</b>' }],
     texts: [

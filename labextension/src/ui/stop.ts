@@ -7,6 +7,7 @@ import { oneLine, type Trans } from './words';
 export interface IStop {
   id: string;
   kind: 'stop';
+  point: 'request' | 'reply' | 'call' | 'result';
   title: string;
   step: number;
   /** The breakpoint that holds; empty while the person steps. */
@@ -25,8 +26,6 @@ export interface IMove {
   name: string;
 }
 
-/** So many texts are shown open; more are folded. */
-const OPEN = 3;
 const MOST_ROWS = 14;
 
 /** Show a stop; `go` is called once. */
@@ -48,7 +47,8 @@ export function drawStop(stop: IStop, trans: Trans, go: (move: IMove) => void): 
   }
   const wrong = h('div', 'lk-Wrong', stop.problem);
   wrong.setAttribute('role', 'alert');
-  const open = stop.texts.length <= OPEN;
+  // Of a request only the newest message: there may be hundreds.
+  const open = (at: number) => stop.point !== 'request' || at === stop.texts.length - 1;
   node.append(
     title,
     wrong,
@@ -56,7 +56,7 @@ export function drawStop(stop: IStop, trans: Trans, go: (move: IMove) => void): 
     ...stop.parts.map(({ name, tokens, text }) =>
       part(`${name} · ${trans.__('%1 tokens', tokens.toLocaleString('en'))}`, '', h('pre', 'lk-Text', text))
     ),
-    ...stop.texts.map(({ key, label, text }) => {
+    ...stop.texts.map(({ key, label, text }, at) => {
       const given = field(label, text, Math.min(text.split('\n').length, MOST_ROWS));
       given.classList.add('lk-mod-code');
       given.spellcheck = false;
@@ -68,7 +68,7 @@ export function drawStop(stop: IStop, trans: Trans, go: (move: IMove) => void): 
       });
       // What the field makes of the text (its line ends) is no change.
       fields.push([key, given.value, given]);
-      return part(label, open ? '' : oneLine(text, 90), given, open);
+      return part(label, open(at) ? '' : oneLine(text, 90), given, open(at));
     }),
     h(
       'div',
