@@ -53,6 +53,8 @@ _NOT_DAMAGE = (
 )
 """What the driver says of a file that is as it should be."""
 _TIMEOUT = 30.0  # seconds that another purge is waited for
+FORGOTTEN = "[forgotten]"
+"""Stands for a text that had a passage in it."""
 
 
 def _if_due(home: Path) -> None:
@@ -215,10 +217,11 @@ def _take_out(connection: duckdb.DuckDBPyConnection, gone: Collection[str]) -> N
         )
     if ("steps", "retrieved") in columns:  # what runs were shown of them
         rows = connection.execute(
-            "SELECT id, CAST(retrieved AS text) FROM steps WHERE CAST(retrieved AS text) <> '[]'"
+            "SELECT id, CAST(retrieved AS text), run_id FROM steps"
+            " WHERE CAST(retrieved AS text) <> '[]'"
         ).fetchall()
-        wanted = set(gone)
-        for step, text in rows:
+        wanted, told = set(gone), set()
+        for step, text, run in rows:
             shown = json.loads(text)
             left = [
                 one for one in shown if wanted.isdisjoint([one.get("id"), *one.get("joined", ())])
@@ -228,6 +231,27 @@ def _take_out(connection: duckdb.DuckDBPyConnection, gone: Collection[str]) -> N
                 connection.execute(
                     "UPDATE steps SET retrieved = CAST($2 AS json) WHERE id = $1", [step, kept]
                 )
+                told.add(str(run))
+        if told and ("messages", "edits") in columns:
+            _empty_edits(connection, told)
+
+
+def _empty_edits(connection: duckdb.DuckDBPyConnection, run_ids: Collection[str]) -> None:
+    """Take the texts out of the requests that a person changed in these runs: passages stood in them."""
+    rows = connection.execute(
+        "SELECT id, CAST(edits AS text) FROM messages"
+        " WHERE edits IS NOT NULL AND run_id = ANY($1::text[])",
+        [list(run_ids)],
+    ).fetchall()
+    for message, text in rows:
+        edits = [
+            {**one, "before": FORGOTTEN, "after": FORGOTTEN} if one["what"] == "request" else one
+            for one in json.loads(text)
+        ]
+        connection.execute(
+            "UPDATE messages SET edits = CAST($2 AS json) WHERE id = $1",
+            [message, json.dumps(edits, ensure_ascii=False)],
+        )
 
 
 def _store_anew(home: Path) -> None:

@@ -14,6 +14,7 @@ from letta_kernel.errors import InvalidInputError
 from letta_kernel.messages import Edit, Event, StepEnded, TextDelta, ToolReturned
 from letta_kernel.models.base import Cancel
 from letta_kernel.service.debug import Debug, Move, Stop
+from letta_kernel.store import purge
 
 STEP, GO = Move("step"), Move("continue")
 
@@ -350,6 +351,19 @@ def test_an_edited_request_is_explained_as_it_was_sent(adds: Bench) -> None:
     assert told.messages[-1]["content"] == "What is 1 + 1?"
     assert [one["what"] for one in told.edits] == ["request", "result"]
     assert adds.service.explain.step(second.id).exact
+
+
+def test_what_is_forgotten_for_good_is_gone_from_edited_requests(bench: Bench) -> None:
+    passage = bench.service.passages.create("The code of the lab is 4711.", agent="ada")[0]
+    person = Person(change("continue", _1="What is the code?"))
+    bench.send("ada", "What is the code of the lab?", debug=person.debug)
+    (edit,) = edits(bench)
+    assert "4711" in edit.before
+    bench.service.passages.forget([passage.id], agent="ada")
+    bench.service.database.close()
+    purge.purge(bench.service.home, [passage.id])
+    (edit,) = edits(bench)
+    assert (edit.before, edit.after) == (purge.FORGOTTEN, purge.FORGOTTEN)
 
 
 def test_edits_go_with_the_agent_file(adds: Bench) -> None:
