@@ -22,7 +22,9 @@ GROUP = "Keeping and sharing"
 def report(
     door: Door,
     agent: AgentState = AGENT,
-    file: str | None = argument("The file to write, NAME.html if not given", None, values="file"),
+    file: str | None = argument(
+        "The file to write, NAME.html if not given", None, values="file", free=True
+    ),
     conversation: str | None = option("The id of a conversation; else the agent's own", shown="ID"),
     force: bool = FORCE,
 ) -> Answer:

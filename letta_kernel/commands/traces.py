@@ -51,7 +51,9 @@ def trace_off(door: Door) -> Answer:
 @command("trace save", "trace save", group=GROUP)
 def trace_save(
     door: Door,
-    file: str = argument("The file to write: NAME.jsonl, or NAME.parquet", values="file"),
+    file: str = argument(
+        "The file to write: NAME.jsonl, or NAME.parquet", values="file", free=True
+    ),
     agent: AgentState | None = ANY_AGENT,
     everybody: bool = option("The runs of all agents", terminal=None),
     content: bool = option("What was said and done too, without keys and passwords"),
