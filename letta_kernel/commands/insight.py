@@ -61,9 +61,10 @@ def explain(
     told = door.service.explain.step(step, agent=agent.id)
     if request:
         if told.body is None:
-            raise InvalidInputError(
-                f"{told.step_id}: {' '.join(told.missing) or 'no model was asked.'}"
+            why = (
+                " ".join(told.missing) or "nothing went over a wire: its model is in this process."
             )
+            raise InvalidInputError(f"{told.step_id}: {why}")
         return Answer(told.body, told.data(), plain=True)
     return Answer(data=told.data(), panel=lambda: explanation_panel(told))
 

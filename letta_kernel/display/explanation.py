@@ -37,6 +37,8 @@ _OUTCOMES = {
     "weak": "did not match well enough",
 }
 _EXACT = "What follows is, byte for byte, what was sent."
+_GIVEN = "What follows is what a model in this process was given: nothing went over a wire."
+_IN_PART = "What follows is as much of it as can be made anew."
 
 
 def explanation_panel(told: Any) -> Panel:
@@ -219,7 +221,7 @@ def _request(told: Any) -> Panel | None:
     """Return the request itself, folded."""
     if not told.messages:
         return None
-    said = _EXACT if told.exact else "The request, as far as it can be made anew."
+    said = _EXACT if told.exact else _IN_PART if told.missing else _GIVEN
     settings = {
         "parameters": told.params,
         "must call": told.tool_choice,

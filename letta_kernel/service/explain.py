@@ -28,6 +28,7 @@ from letta_kernel.service.rebuild import Piece, Rebuilt, rebuild
 from letta_kernel.store import agents, blocks, messages, passages, runs
 from letta_kernel.store.database import Tx
 
+_LOOKED_AT = 20  # messages and steps among which the last step is looked for
 _SHORTEST_ID = 4  # characters of a step's or a run's id that may stand for it
 
 
@@ -142,8 +143,7 @@ def _found(tx: Tx, ref: str, agent_id: str | None) -> Step:
     if not ref or ref.isdecimal():
         if agent_id is None:
             raise InvalidInputError("Whose step? Name the agent, or the step by its id.")
-        last = runs.find_steps(tx, agent_id=agent_id, limit=20)
-        newest = next((step for step in last if step.number), None)
+        newest = _newest(tx, agent_id)
         if newest is None:
             raise NotFoundError("There is no step yet: nothing has been said.")
         if not ref:
@@ -166,6 +166,22 @@ def _found(tx: Tx, ref: str, agent_id: str | None) -> Step:
     if not ids:
         raise NotFoundError(f"There is no step or run {ref!r}.")
     return _found(tx, ids[0], agent_id)
+
+
+def _newest(tx: Tx, agent_id: str) -> Step | None:
+    """Return the last step of an agent: in its own line, where a fork's may be another's, or a conversation."""
+    state = agents.get(tx, agent_id)
+    if state is None:
+        return None
+    line = messages.page(tx, agent_id, thread=state.thread, roles=["assistant"], limit=_LOOKED_AT)
+    ids = [one.step_id for one in line if one.step_id]
+    found = [step for one in ids[:1] if (step := runs.get_step(tx, one)) is not None]
+    for step in runs.find_steps(tx, agent_id=agent_id, limit=_LOOKED_AT):
+        run = runs.get(tx, step.run_id)
+        if step.number and run is not None and run.conversation_id is not None:
+            found.append(step)
+            break
+    return max(found, key=lambda step: step.created_at, default=None)
 
 
 def _last_of(tx: Tx, run: Run) -> Step:

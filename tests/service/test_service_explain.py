@@ -285,6 +285,9 @@ def test_requests_of_forks_and_of_rewound_agents_are_made_anew(bench: Bench) -> 
     server.say("Tea.")
     bench.send("eve", "What do I drink?")
     service.forks.rewind("ada", tea.id)
+    assert service.explain.step(agent="ada").step_id == tea.id
+    service.forks.fork("ada", "joe")
+    assert service.explain.step(agent="joe").step_id == tea.id
     server.say("Tea, I think.")
     bench.send("ada", "What is it?")
     server.say("Yes.")
