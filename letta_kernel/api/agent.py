@@ -341,6 +341,7 @@ class Agent(Past):
         timezone: str | tzinfo | None = None,
         as_of: Moment = None,
         include_superseded: bool = False,
+        at: str | None = None,
     ) -> list[Passage]:
         """Search archival memory by meaning and words; best first.
 
@@ -353,6 +354,7 @@ class Agent(Past):
         timezone : where moments without a zone are meant; the agent's own if not given.
         as_of : as the archive stood then; a day is meant as its end.
         include_superseded : what other passages have replaced, too.
+        at : a step, run or branch: what the agent would have found there.
 
         Raises
         ------
@@ -362,6 +364,7 @@ class Agent(Past):
         hits = self.service.passages.search(
             query,
             agent=self.id,
+            at=at,
             tags=tags,
             match=match,
             top_k=top_k,

@@ -37,7 +37,9 @@ def then_panel(then: AgentThen) -> Panel:
         "settings": _json(settings) if settings else "",
         "archives": ", ".join(then.archives),
         "folders": ", ".join(then.folders),
+        "forgotten since": _gaps(then),
     }
+    known = [one.content for one in then.passages[:_MOST]]
     told = [(name, one_line(value, 400)) for name, value in rest.items() if value]
     sources = [_source(tool.name, tool.source or tool.description) for tool in then.tools]
     html = [
@@ -52,6 +54,12 @@ def then_panel(then: AgentThen) -> Panel:
         if then.instructions
         else "",
         fold(f"{el('b', 'Tools')} {small(esc(one_line(can, 300)))}", *sources) if sources else "",
+        fold(
+            f"{el('b', 'Archival memory')} {small(esc(words.count(len(known), 'passage')))}",
+            *(el("blockquote", lines(one, _SHOWN)) for one in known),
+        )
+        if known
+        else "",
         named((esc(name), esc(value)) for name, value in told),
     ]
     text = [f"{title}: {' · '.join(facts)}", *(f"  ! {one}" for one in notes)]
@@ -61,11 +69,18 @@ def then_panel(then: AgentThen) -> Panel:
             *(f"    {line}" for line in clean_text(value, _SHOWN).split("\n")),
         ]
     text += [f"  tools: {one_line(can, 300)}"] if can else []
+    text += [f"  knows: {one_line(one, 300)}" for one in known]
     text += [f"  {name}: {value}" for name, value in told]
     card = Panel("".join(html), "\n".join(text))
     made = stack(card, history_table(then.messages)) if then.messages else card
     made.mime = made.cells = None
     return made
+
+
+def _gaps(then: AgentThen) -> str:
+    """Return how many passages are forgotten that were there, and when they went."""
+    days = sorted({f"{gap.forgotten_at.astimezone():%Y-%m-%d}" for gap in then.gaps})
+    return f"{words.count(len(then.gaps), 'passage')} ({', '.join(days)})" if days else ""
 
 
 def difference_panel(found: Difference) -> Panel:

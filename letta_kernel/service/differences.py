@@ -8,13 +8,14 @@ from typing import Any
 
 from letta_kernel.messages import Message
 from letta_kernel.records import AgentState, Configuration, Inherited, Tool
-from letta_kernel.service import restoring
+from letta_kernel.service import points, restoring
 from letta_kernel.service.points import Point
-from letta_kernel.store import blocks, configurations, lineage, messages
+from letta_kernel.store import blocks, configurations, lineage, messages, passages
 from letta_kernel.store.database import Tx
 
 MOST = 200
 """Messages, and passages, of each side that a difference lists at most."""
+_EVERY = 1_000_000  # passages that are compared
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ def difference(tx: Tx, one: Side, other: Side) -> Difference:
     """Return what two points say, know and can do differently."""
     a, b = one.point, other.point
     only = lineage.behind(a.parts, b.parts), lineage.behind(b.parts, a.parts)
-    known = _passages(tx, a.parts), _passages(tx, b.parts)
+    known = _passages(tx, a), _passages(tx, b)
     found = Difference(
         one.name,
         other.name,
@@ -107,19 +108,10 @@ def _said(tx: Tx, parts: Sequence[Inherited]) -> list[Message]:
     return messages.page(tx, "", limit=MOST, thread=lineage.thread_of(parts))[::-1] if parts else []
 
 
-def _passages(tx: Tx, parts: Sequence[Inherited]) -> dict[str, str]:
-    """Return the passages that parts have, by id."""
-    found: dict[str, str] = {}
-    for part in parts:
-        if part.last_passage:
-            found |= dict(
-                tx.query(
-                    "SELECT id, content FROM passages WHERE agent_id = $1 AND seq >= $2 AND seq <= $3"
-                    " ORDER BY seq",
-                    (part.agent, part.first_passage, part.last_passage),
-                )
-            )
-    return found
+def _passages(tx: Tx, point: Point) -> dict[str, str]:
+    """Return the passages that are found at a point, by id."""
+    seen = passages.page(tx, points.sight(tx, point), limit=_EVERY, superseded=False)
+    return {one.id: one.content for one in reversed(seen)}
 
 
 def _lacking(one: dict[str, str], other: dict[str, str]) -> list[str]:

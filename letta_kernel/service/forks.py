@@ -22,6 +22,7 @@ from letta_kernel.service.outside import Effect
 from letta_kernel.service.points import Point
 from letta_kernel.store import (
     agents,
+    attachments,
     blocks,
     branches,
     configurations,
@@ -434,6 +435,7 @@ def _turn(tx: Tx, state: AgentState, point: Point) -> None:
     state.first_seq, state.first_passage = rest
     line = counters.take(tx, state.id, "lines")
     passage_versions.carry_marks(tx, state.id, point.line, point.moment, state.id, line)
+    attachments.leave(tx, state.id, state.line)
     state.line = line
     state.window_start, state.summary_id = point.window_start, point.summary_id
 

@@ -13,10 +13,11 @@ from letta_kernel.messages import Message
 from letta_kernel.models.base import Cancel
 from letta_kernel.pictures.picture import Picture, Thumbnail, read
 from letta_kernel.records import AgentState
+from letta_kernel.service import points
 from letta_kernel.service.core import Core, Memories
 from letta_kernel.service.preparation import Preparation
 from letta_kernel.service.recordings import Recordings
-from letta_kernel.store import agents, conversations, messages, pictures, runs
+from letta_kernel.store import agents, conversations, messages, pictures, runs, said
 from letta_kernel.store.database import Tx
 
 OWN = "default"
@@ -143,6 +144,7 @@ class Messages:
         *,
         agent: str | None = None,
         conversation: str | None = None,
+        at: str | None = None,
         **filters: Any,
     ) -> list[MessageHit]:
         """Search what was said with one agent, in one conversation, or (with neither) everywhere, best first.
@@ -153,11 +155,16 @@ class Messages:
         Parameters
         ----------
         conversation : only messages of this one; `OWN` for those of no other conversation.
+        at : a step, run or branch of the *agent*: only what its line had there.
         """
         if agent is not None and conversation is None:
             state = self._core.find_agent(agent)
             filters["timezone"] = filters.get("timezone") or timezone_of(state.settings)
-            return self._memories.of(state)[1].search(state.id, query, **filters)
+            recall = self._memories.of(state)[1]
+            if at is None:
+                return recall.search(state.id, query, **filters)
+            point = self._core.do(lambda tx: points.find(tx, state, at))
+            return recall.search_pieces(said.of_line(state.id, point.parts), query, **filters)
 
         def work(tx: Tx) -> list[AgentState]:
             if conversation is not None and conversation != OWN:

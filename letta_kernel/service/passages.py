@@ -18,6 +18,7 @@ from letta_kernel.memory.excerpts import RELEVANT
 from letta_kernel.memory.origins import Origin, of_passages
 from letta_kernel.memory.recall import MessageHit
 from letta_kernel.records import Passage, SharedArchive
+from letta_kernel.service import points
 from letta_kernel.service.archives import Archives
 from letta_kernel.service.core import Core, Memories
 from letta_kernel.service.files import FileAdded, FileProgress, read_files
@@ -311,9 +312,12 @@ class Passages(Forgetting):
         *,
         agent: str | None = None,
         archive: str | None = None,
+        at: str | None = None,
         **filters: Any,
     ) -> list[Hit]:
         """Search an agent's archival memory, one archive, or (with neither) everything, best first.
+
+        *at* is a step, run or branch of the agent: what it would have found there.
 
         Filters are tags, match, top_k, page, start, end, timezone, as_of,
         include_superseded (`Archive.search`). Moments without a zone are meant in *timezone*; the agent's
@@ -329,7 +333,11 @@ class Passages(Forgetting):
             )
         state = self._core.find_agent(agent)
         filters["timezone"] = filters.get("timezone") or timezone_of(state.settings)
-        return self._memories.of(state)[0].search(state.id, query, **filters)
+        memory = self._memories.of(state)[0]
+        if at is None:
+            return memory.search(state.id, query, **filters)
+        sight = self._core.do(lambda tx: points.sight(tx, points.find(tx, state, at)))
+        return memory.search_sight(sight, query, **filters)
 
     def origins(self, found: Sequence[Passage]) -> builtins.list[Origin]:
         """Return where each of these passages comes from: who, how, and in which step, or file and page."""

@@ -22,6 +22,7 @@ from letta_kernel.records import (
     Step,
 )
 from letta_kernel.store import (
+    attachments,
     blocks,
     branches,
     configurations,
@@ -31,8 +32,10 @@ from letta_kernel.store import (
     messages,
     passage_versions,
     runs,
+    sights,
 )
 from letta_kernel.store.database import Tx
+from letta_kernel.store.sights import Sight
 
 _TABLES = {"step": "steps", "run": "runs", "branch": "branches"}
 _LEAST = 4  # characters of an id that name it
@@ -85,6 +88,23 @@ class Point:
     def thread(self) -> OwnThread:
         """The history up to it, as a thread of its own that nothing is added to."""
         return OwnThread(self.agent_id, tuple(self.parts), lineage.LAST)
+
+
+def sight(tx: Tx, point: Point) -> Sight:
+    """Return the passages that an agent found at a point, its archives' among them."""
+    config = point.configuration
+    had = attachments.seen_at(
+        tx,
+        "archive",
+        config.archives if config is not None else [],
+        point.agent_id,
+        point.line,
+        point.moment,
+        point.steps,
+    )
+    return sights.of_line(
+        tx, point.agent_id, point.parts, had, line=point.line, moment=point.moment
+    )
 
 
 def short(ref: str) -> str:

@@ -59,7 +59,7 @@ def attach(
     )
     for what, wanted in kinds:
         gone, changed = attachments.inherit(
-            tx, what, wanted, source_id, state.id, point.moment, point.steps
+            tx, what, wanted, source_id, state.id, point.line, point.moment, point.steps
         )
         if gone:
             number = f"{len(gone)} {what}{'s' if len(gone) > 1 else ''}"

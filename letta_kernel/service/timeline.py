@@ -9,7 +9,7 @@ from typing import Any
 
 from letta_kernel.errors import NotFoundError
 from letta_kernel.messages import Message
-from letta_kernel.records import AgentState, Inherited, Run, Step, Tool, ToolRule
+from letta_kernel.records import AgentState, Inherited, Passage, Run, Step, Tool, ToolRule
 from letta_kernel.service import outside, points, restoring
 from letta_kernel.service.core import Core
 from letta_kernel.service.differences import Difference, Side, difference
@@ -20,11 +20,14 @@ from letta_kernel.store import (
     blocks,
     branches,
     configurations,
+    forgetting,
     lineage,
     messages,
+    passages,
     runs,
 )
 from letta_kernel.store.database import Tx
+from letta_kernel.store.forgetting import Gap
 from letta_kernel.store.mapping import Where, load, utc
 
 PAGE = 50
@@ -135,8 +138,10 @@ class AgentThen:
     """An agent as it was at a point in time, to be looked at.
 
     ``blocks`` are texts by label, ``archives`` and ``folders`` names. ``messages`` are the newest ones, oldest
-    first; ``seq`` and ``passage`` the numbers of the last message and passage there. ``known`` is False where
-    the step is of a version that did not record what it ran with: settings and tools are those of now then.
+    first; ``seq`` and ``passage`` the numbers of the last message and passage there. ``passages`` are the
+    newest of archival memory, newest first, and ``gaps`` where some were that are forgotten. ``known`` is False
+    where the step is of a version that did not record what it ran with: settings and tools are those of now
+    then.
     """
 
     name: str
@@ -153,6 +158,8 @@ class AgentThen:
     folders: list[str]
     seq: int
     passage: int
+    passages: list[Passage] = field(default_factory=list)
+    gaps: list[Gap] = field(default_factory=list)
     parts: list[Inherited] = field(repr=False, default_factory=list)
     note: str = ""
     known: bool = True
@@ -171,6 +178,11 @@ class AgentThen:
             "archives": self.archives,
             "folders": self.folders,
             "messages": self.messages,
+            "passages": [{"id": one.id, "content": one.content} for one in self.passages],
+            "gaps": [
+                {"id": gap.passage_id, "made_at": gap.made_at, "forgotten_at": gap.forgotten_at}
+                for gap in self.gaps
+            ],
             "known": self.known,
         }
 
@@ -360,6 +372,7 @@ def _then(tx: Tx, state: AgentState, point: Point, limit: int) -> AgentThen:
     )
     assert config is not None
     seen = messages.page(tx, state.id, limit=limit, thread=point.thread)[::-1]
+    sight = points.sight(tx, point)
     return AgentThen(
         name=state.name,
         at=point.step_id or point.name,
@@ -375,6 +388,8 @@ def _then(tx: Tx, state: AgentState, point: Point, limit: int) -> AgentThen:
         folders=restoring.names(tx, "folders", config.folders),
         seq=point.seq,
         passage=point.passage,
+        passages=passages.page(tx, sight, limit=limit, superseded=False),
+        gaps=forgetting.gaps(tx, sight),
         parts=point.parts,
         note=point.note,
         known=point.configuration is not None,

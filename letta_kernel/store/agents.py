@@ -39,7 +39,7 @@ _OWNED = (
     *("messages", "passages", "runs", "steps", "agent_blocks", "agent_tools", "leases"),
     *("agent_archives", "agent_identities", "conversations", "feedback"),
     *("agent_folders", "agent_files", "access_tokens", "sleeps", "proposals", "branches"),
-    "request_parts",
+    *("request_parts", "line_links"),
 )
 _OF_HISTORY = (
     *("messages", "passages", "runs", "steps", "feedback", "conversations", "leases"),

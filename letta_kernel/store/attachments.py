@@ -26,6 +26,7 @@ def inherit(
     ids: Sequence[str],
     source_id: str,
     target_id: str,
+    line: int,
     moment: datetime,
     steps: Sequence[str] = (),
 ) -> tuple[list[str], bool]:
@@ -37,8 +38,8 @@ def inherit(
         Those that were attached then, in order.
     source_id, target_id
         Whose they were, and who gets them in place of what it has: another for a fork, the same for a rewind.
-    moment, steps
-        When that was, and the steps that were done by then.
+    line, moment, steps
+        On which line of the one they were, when, and which steps were done by then.
 
     Returns
     -------
@@ -46,7 +47,7 @@ def inherit(
         The ids of those that are gone, and whether anything changed.
     """
     there = _there(tx, what, ids)
-    has = _links(tx, what, source_id)
+    has = _links(tx, what, source_id, line)
     had = list(_links(tx, what, target_id).items())
     wanted = [
         (one, _then(tx, one, has.get(one) or (Span(),), moment, steps, source_id == target_id))
@@ -70,6 +71,24 @@ def inherit(
         )
     sweep(tx)
     return gone, True
+
+
+def seen_at(
+    tx: Tx,
+    what: What,
+    ids: Sequence[str],
+    agent_id: str,
+    line: int,
+    moment: datetime,
+    steps: Sequence[str] = (),
+) -> list[tuple[str, tuple[Span, ...]]]:
+    """Return what of archives, or folders, an agent saw at a point in time, but of those that are gone."""
+    there, has = _there(tx, what, ids), _links(tx, what, agent_id, line)
+    return [
+        (one, _then(tx, one, has.get(one) or (Span(),), moment, steps, False))
+        for one in ids
+        if one in there
+    ]
 
 
 def _then(
@@ -103,12 +122,34 @@ def _there(tx: Tx, what: What, ids: Sequence[str]) -> set[str]:
     return {str(row[0]) for row in rows}
 
 
-def _links(tx: Tx, what: What, agent_id: str) -> dict[str, tuple[Span, ...]]:
-    rows = tx.query(
-        f"SELECT {what}_id, CAST(seen AS text) FROM agent_{what}s WHERE agent_id = $1"
-        " ORDER BY position",
-        (agent_id,),
-    )
+def leave(tx: Tx, agent_id: str, line: int) -> None:
+    """Keep how an agent sees its archives and folders on a line that it leaves."""
+    tx.execute("DELETE FROM line_links WHERE agent_id = $1 AND line = $2", (agent_id, line))
+    for what in ("archive", "folder"):
+        tx.execute(
+            f"INSERT INTO line_links SELECT agent_id, $2, $3, {what}_id, seen FROM agent_{what}s"
+            " WHERE agent_id = $1 AND seen IS NOT NULL",
+            (agent_id, line, what),
+        )
+
+
+def _links(
+    tx: Tx, what: What, agent_id: str, line: int | None = None
+) -> dict[str, tuple[Span, ...]]:
+    """Return how an agent sees what it has; or on another line of it, what it did not see whole there."""
+    row = tx.one("SELECT line FROM agents WHERE id = $1", (agent_id,))
+    if line is None or (row is not None and (row[0] or 0) == line):
+        rows = tx.query(
+            f"SELECT {what}_id, CAST(seen AS text) FROM agent_{what}s WHERE agent_id = $1"
+            " ORDER BY position",
+            (agent_id,),
+        )
+    else:
+        rows = tx.query(
+            "SELECT owner_id, CAST(seen AS text) FROM line_links WHERE agent_id = $1 AND line = $2"
+            " AND what = $3",
+            (agent_id, line, what),
+        )
     return {str(one): spans_of(seen) for one, seen in rows}
 
 

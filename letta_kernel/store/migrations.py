@@ -237,5 +237,14 @@ MIGRATIONS: list[str] = [
         forgotten_at timestamptz NOT NULL
     );
     """,
+    """
+    CREATE TABLE line_links (
+        agent_id text NOT NULL,
+        line bigint NOT NULL,
+        what text NOT NULL,
+        owner_id text NOT NULL,
+        seen json
+    );
+    """,
 ]
 """Entry *n* brings a database from version *n* to *n* + 1."""

@@ -204,6 +204,7 @@ def of_line(
         if last is None or last >= max(part.first_passage, 1):
             span = Span(part.first_passage, last, None, until)
             spans[owner] = (*spans.get(owner, ()), span)
+    spans.setdefault(reader, ())  # or a line without passages would be taken for all there are
     live = [reader]
     for archive, seen in archives:
         spans[archive] = seen or (Span(),)

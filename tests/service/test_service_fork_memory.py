@@ -239,3 +239,158 @@ def test_a_fork_at_an_earlier_step_has_what_was_there(bench: Bench) -> None:
     service.forks.fork("mia", "kim", at=second)
     assert listed(service, "kim") == [DOG, OWL]
     sound(service)
+
+
+def said(service: AgentService, agent: str, query: str = "", **filters: object) -> list[str]:
+    hits = service.messages.search(query, agent=agent, roles=["user"], **filters)  # type: ignore[arg-type]
+    return [hit.message.content for hit in hits]
+
+
+def test_points_in_time_show_what_was_there_and_what_is_forgotten_since(bench: Bench) -> None:
+    service = bench.service
+    cat, dog = keep(service, CAT), keep(service, DOG)
+    first = say(bench, "Alpha beta.")
+    service.passages.delete(cat.id, agent="ada")
+    keep(service, OWL)
+    say(bench, "Gamma delta.")
+    then = service.timeline.at("ada", first)
+    assert [one.content for one in then.passages] == [DOG, CAT]
+    assert then.gaps == []
+    assert OWL not in found(service, "ada", "who hunts at night?", at=first)
+    assert found(service, "ada", "where does the cat sleep?", at=first)[0] == CAT
+    assert said(service, "ada", "Gamma delta", at=first) == ["Alpha beta."]
+    assert service.timeline.diff(first, "now", agent="ada").passages == ([CAT], [OWL])
+    service.passages.forget([dog.id], agent="ada")
+    then = service.timeline.at("ada", first)
+    assert [one.content for one in then.passages] == [CAT]
+    assert [gap.passage_id for gap in then.gaps] == [dog.id]
+
+
+def test_recall_finds_what_the_line_shows_and_nothing_else(bench: Bench) -> None:
+    service = bench.service
+    say(bench, "I like green tea.")
+    second = say(bench, "I live in Lisbon.")
+    say(bench, "I have a red boat.")
+    side = service.conversations.create("ada")
+    bench.server.say("Well.")
+    ended(list(service.runs.send("ada", "A talk about green boats.", conversation=side.id)))
+    service.forks.fork("ada", "eve", at=second)
+    bench.server.say("So be it.")
+    ended(list(service.runs.send("eve", "I sold the boat.")))
+    assert said(service, "eve") == ["I sold the boat.", "I live in Lisbon.", "I like green tea."]
+    assert sorted(said(service, "eve", "boat red green tea")) == sorted(said(service, "eve"))
+    assert "I sold the boat." not in said(service, "ada", "boat")
+    assert "I have a red boat." in said(service, "ada", "boat")
+    service.forks.rewind("ada", second)
+    talk = "A talk about green boats."  # its conversations are not rewound
+    assert said(service, "ada") == [talk, "I live in Lisbon.", "I like green tea."]
+    assert "I have a red boat." not in said(service, "ada", "red boat")
+    service.forks.redo("ada")
+    assert said(service, "ada", "red boat")[0] == "I have a red boat."
+    sound(service)
+
+
+def test_shared_archives_in_forks_and_rewinds(bench: Bench) -> None:
+    service = bench.service
+    service.agents.create("bob")
+    team = service.archives.create("team")
+    for agent in ("ada", "bob"):
+        service.archives.attach(team.id, agent=agent)
+    cat, dog = keep(service, CAT), keep(service, DOG, "bob")
+    point = say(bench)
+    keep(service, OWL)
+    service.passages.delete(cat.id, agent="bob")
+    say(bench)
+    service.forks.fork("ada", "eve", at=point)
+    assert sorted(listed(service, "eve")) == sorted([CAT, DOG])
+    assert [one.name for one in service.archives.list("eve")] == ["team"]
+    fox = keep(service, "The fox steals chicken.", "eve")  # is its own
+    assert fox.content not in listed(service, "bob")
+    service.passages.delete(dog.id, agent="eve")
+    assert sorted(listed(service, "eve")) == sorted([CAT, fox.content])
+    assert sorted(listed(service, "bob")) == sorted([DOG, OWL])
+    # A rewind puts what came in between out of sight; the archive lives on, for all of them.
+    service.forks.rewind("ada", point)
+    assert sorted(listed(service, "ada")) == sorted([CAT, DOG])
+    assert OWL not in found(service, "ada", "who hunts at night?")
+    bear = keep(service, "The bear fishes salmon.", "bob")
+    wolf = keep(service, "The wolf howls.")
+    service.passages.delete(dog.id, agent="bob")
+    assert sorted(listed(service, "ada")) == sorted([CAT, bear.content, wolf.content])
+    assert sorted(listed(service, "bob")) == sorted([OWL, bear.content, wolf.content])
+    assert sorted(listed(service, "eve")) == sorted([CAT, fox.content])
+    (end,) = service.forks.branches("ada")
+    service.forks.rewind("ada", end.id)
+    assert sorted(listed(service, "ada")) == sorted([DOG, OWL])
+    # Attached again, a fork shares it as it is.
+    service.forks.fork("ada", "mia", at=point)
+    service.archives.attach(team.id, agent="mia")
+    assert sorted(listed(service, "mia")) == sorted(listed(service, "bob"))
+    # Deleted, it is there for the fork that looks back, until that goes.
+    service.archives.delete(team.id)
+    assert service.archives.list() == []
+    assert sorted(listed(service, "eve")) == sorted([CAT, fox.content])
+    assert found(service, "eve", "where does the cat sleep?")[0] == CAT
+    sound(service)
+    service.agents.delete("eve")
+    rows = service.database.run(
+        lambda tx: tx.one("SELECT count(*) FROM passages WHERE agent_id LIKE 'archive%'")
+    )
+    assert rows == (0,)
+    sound(service)
+
+
+def test_files_as_they_were(bench: Bench) -> None:
+    service = bench.service
+    folder = service.folders.create("notes")
+    service.folders.attach(folder.id, agent="ada")
+    file = service.files.create("a.txt", CAT.encode(), folder=folder.id)
+    point = say(bench)
+    service.files.create("a.txt", DOG.encode(), folder=folder.id, duplicates="replace")
+    service.files.create("b.txt", OWL.encode(), folder=folder.id)
+    say(bench)
+
+    def read(agent: str) -> list[str]:
+        return sorted(one.content for _, one, _ in service.files.of_agent(agent))
+
+    def sought(agent: str) -> list[str]:
+        state = service.agents.retrieve(agent)
+        hits = service.files._agent_files(state.id).search("which animal?")
+        return sorted(hit.passage.content for _, hit in hits)
+
+    service.forks.fork("ada", "eve", at=point)
+    assert read("eve") == sought("eve") == [CAT]
+    assert read("ada") == sought("ada") == sorted([DOG, OWL])
+    assert service.files.open(file.id, agent="eve") == []
+    service.forks.rewind("ada", point)
+    assert read("ada") == sought("ada") == [CAT]
+    service.folders.delete(folder.id)
+    assert read("ada") == []
+    assert read("eve") == sought("eve") == [CAT]
+    sound(service)
+    service.agents.delete("eve")
+    sound(service)
+
+
+def test_a_deleted_agent_leaves_its_forks_whole(bench: Bench) -> None:
+    service = bench.service
+    cat = keep(service, CAT)
+    keep(service, DOG)
+    point = say(bench)
+    keep(service, OWL)
+    service.forks.fork("ada", "eve", at=point)
+    ada = service.agents.retrieve("ada").id
+    service.agents.delete("ada")
+    assert listed(service, "eve") == [CAT, DOG]
+    assert found(service, "eve", "where does the cat sleep?")[0] == CAT
+    left = "SELECT count(*) FROM passages WHERE agent_id IN ($1, $1 || '/past')"
+    assert service.database.run(lambda tx: tx.one(left, (ada,))) == (2,)
+    # Whose it was can forget nothing any more: the fork may, and a file of it is whole.
+    file = service.agent_files.export("eve")
+    assert [p["content"] for p in file["agents"][0]["passages"]] == [CAT, DOG]
+    service.passages.forget([cat.id], agent="eve", now=True)
+    assert listed(service, "eve") == [DOG]
+    sound(service)
+    service.agents.delete("eve")
+    assert service.database.run(lambda tx: tx.one(left, (ada,))) == (0,)
+    sound(service)

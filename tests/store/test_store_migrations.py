@@ -41,6 +41,7 @@ TABLES = [
     "identities",
     "index_marks",
     "leases",
+    "line_links",
     "mcp_servers",
     "messages",
     "outbox",
