@@ -171,8 +171,12 @@ ASK_SECONDS = _number(
     "ASK_SECONDS", 1200, "seconds an agent waits for the answer of another that it asks"
 )
 ASK_DEPTH = _whole("ASK_DEPTH", 6, "how many agents may ask one another in a row")
-ASK_AT_ONCE = _whole("ASK_AT_ONCE", 4, "agents that answer one message at the same time")
-ASK_MOST = _whole("ASK_MOST", 20, "agents that one message may go to")
+ASK_AT_ONCE = _whole(
+    "ASK_AT_ONCE", 4, "agents that answer one message, or runs of a comparison, at the same time"
+)
+ASK_MOST = _whole(
+    "ASK_MOST", 20, "agents that one message may go to, and subagents that one run may make"
+)
 MODELS = Variable(
     "LETTA_MODELS",
     "~/.cache/letta-kernel/models",
