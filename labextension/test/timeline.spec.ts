@@ -118,6 +118,8 @@ describe('a timeline', () => {
     await settle();
     expect(last()).toEqual(['timeline.rewind', { to: 'r1' }]);
     expect(view.node.querySelector('[role=status]')?.textContent).toContain('Rewound');
+    show({ runs: [run('r3')] });
+    expect(view.node.querySelector('[role=status]')?.textContent).toBe('');
   });
 
   it('asks for the name of a fork, and says why there is none', async () => {

@@ -24,8 +24,8 @@ def timeline_panel(past: Fields, name: str) -> Panel:
     def hang(run: str) -> None:
         for one in past["branches"]:
             if one["after"] == run:
-                html.append(el("div", f"⑂ {esc(_named(one))}"))
-                text.append(f"⑂ {_named(one)}")
+                html.append(el("div", f"↳ {esc(_named(one))}"))
+                text.append(f"↳ {_named(one)}")
 
     for run in past["runs"]:
         hang(run["id"])

@@ -39,7 +39,7 @@ class TimedRun:
     """A run on a line: as a person counts it, with its steps that the line has.
 
     ``of`` is the name of the agent it was said to, where a fork inherits it; ``seq`` the number of its first
-    message.
+    message, ``edited`` the ids of steps that a person has changed by hand.
     """
 
     run: Run
@@ -48,6 +48,7 @@ class TimedRun:
     steps: list[Step]
     of: str = ""
     waits: bool = False
+    edited: set[str] = field(default_factory=set)
 
 
 @dataclass(slots=True)
@@ -106,6 +107,7 @@ class Timeline:
                             "model": step.model,
                             "tools": [str(call.get("name", "")) for call in step.tool_stats],
                             "error": step.error,
+                            "edited": step.id in one.edited,
                             "prompt_tokens": step.prompt_tokens,
                             "completion_tokens": step.completion_tokens,
                             "cost": step.cost,
@@ -288,12 +290,13 @@ def _runs(tx: Tx, state: AgentState, limit: int, upto: int) -> list[TimedRun]:
     lineage.of_thread(where, state.thread)
     said = tx.query(
         "SELECT run_id, step_id, min(seq), min(CASE WHEN step_id IS NULL AND role IN ('user', 'event')"
-        f" THEN left(content, 300) END) FROM messages {where} AND run_id IS NOT NULL"
+        f" THEN left(content, 300) END), count(edits) FROM messages {where} AND run_id IS NOT NULL"
         " GROUP BY run_id, step_id ORDER BY 3",
         where.params,
     )
     asked = {str(row[0]): str(row[3]) for row in reversed(said) if row[3] is not None}
     here = {str(row[1]) for row in said if row[1] is not None}
+    edited = {str(row[1]) for row in said if row[4]}
     steps: dict[str, list[Step]] = {}
     for step in runs.steps_of_many(tx, list(first)):
         if step.id in here:
@@ -316,6 +319,7 @@ def _runs(tx: Tx, state: AgentState, limit: int, upto: int) -> list[TimedRun]:
                 steps.get(run_id, []),
                 said_to,
                 waits and number == 0,
+                {step.id for step in steps.get(run_id, ())} & edited,
             )
         )
     return found

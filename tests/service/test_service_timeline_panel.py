@@ -9,6 +9,7 @@ from agent_bench import Bench, ended
 
 from letta_kernel.errors import InvalidInputError, NotFoundError
 from letta_kernel.notebook.panel import rpc
+from letta_kernel.service.debug import Debug, Move, Stop
 
 
 @pytest.fixture
@@ -52,6 +53,29 @@ def test_a_line_is_read_in_pages_and_rewound(bench: Bench) -> None:
     assert len(ask(bench, "timeline")["runs"]) == 2
     ask(bench, "timeline.undo")
     assert len(ask(bench, "timeline")["runs"]) == 1
+
+
+def test_a_step_that_a_person_has_changed_is_marked(bench: Bench) -> None:
+    def ask_person(stop: Stop, over: object) -> Move:
+        changes = {"text": "Five."} if stop.point == "reply" else {}
+        return Move("step", changes)
+
+    bench.server.say("4")
+    ended(list(bench.service.runs.send("ada", "2 + 2?", debug=Debug(ask_person, True))))
+    say(bench, "Sure?")
+    page = ask(bench, "timeline")
+    assert [[step["edited"] for step in run["steps"]] for run in page["runs"]] == [[False], [True]]
+
+
+def test_breakpoints_are_kept_and_refused(bench: Bench) -> None:
+    known = ask(bench, "debugger.set", breakpoints=["tool:send_*"])
+    assert known == {"breakpoints": ["tool:send_*"], "stepping": None, "held": None}
+    with pytest.raises(InvalidInputError, match="no breakpoint"):
+        ask(bench, "debugger.set", breakpoints=["tea"])
+    assert ask(bench, "debugger") == known
+    with pytest.raises(InvalidInputError, match="needs the kernel"):
+        ask(bench, "debugger.go", action="step")
+    assert ask(bench, "debugger.set", breakpoints=[])["breakpoints"] == []
 
 
 def test_a_fork_is_made_at_a_step_and_stands_where_it_begins(bench: Bench) -> None:

@@ -77,6 +77,9 @@ export class TimelineView {
     const joint = runs.findIndex(({ id }) => id === page.runs.at(-1)?.id);
     const older = joint < 0 ? [] : runs.slice(joint + 1);
     const ids = new Set(older.map(({ id }) => id));
+    if (page.runs[0]?.id !== runs[0]?.id) {
+      this._said.textContent = ''; // it was about another line
+    }
     this._past = older.length
       ? {
           ...page,
@@ -143,7 +146,7 @@ export class TimelineView {
       draw: () => [
         h('span', 'lk-Tree-title', title),
         ...(step.edited ? [h('span', 'lk-Badge', trans.__('edited'))] : []),
-        h('span', 'lk-muted lk-small', figures(step, trans).join(' · ')),
+        h('span', 'lk-Tree-facts lk-muted lk-small', figures(step, trans).join(' · ')),
         ...(step.error ? [h('span', 'lk-Tree-facts lk-Wrong', step.error)] : [])
       ],
       inside: null
@@ -161,7 +164,7 @@ export class TimelineView {
       label: [title, facts, shortMoment(created_at)].filter(Boolean).join(', '),
       drawn: branch,
       draw: () => [
-        ...head('⑂', 'busy', title, created_at),
+        ...head('↳', 'busy', title, created_at),
         ...(facts ? [h('span', 'lk-Tree-facts lk-muted lk-small', facts)] : [])
       ],
       inside: null
@@ -239,7 +242,7 @@ export class TimelineView {
     name.setAttribute('aria-label', label);
     name.dir = 'auto';
     const go = () => {
-      const said = trans.__('%1 is made: it knows what was known there.', name.value.trim());
+      const said = trans.__('%1 is made; %agent use %1 talks to it.', name.value.trim());
       void this._do('timeline.fork', { name: name.value.trim(), at: to }, said);
     };
     name.addEventListener('keydown', event => {

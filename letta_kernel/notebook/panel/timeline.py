@@ -47,7 +47,10 @@ class NewFork(OfAgent):
 def timeline(context: RequestContext, asked: Page) -> dict[str, Any]:
     """Return a page of an agent's line, newest run first, with what parts from it (`Timeline.data`)."""
     times = context.service.timeline
-    return times.of(asked.agent, limit=asked.limit, before=asked.before).data()
+    found = times.of(asked.agent, limit=asked.limit, before=asked.before).data()
+    # What machines forked for a moment is no place to go to.
+    found["branches"] = [one for one in found["branches"] if not one["purpose"]]
+    return found
 
 
 @method("timeline.at", At)

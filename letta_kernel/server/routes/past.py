@@ -19,13 +19,18 @@ router = APIRouter(tags=["past"])
 
 
 class TimedStepShape(Shape):
-    """A step of a line: a point in time."""
+    """A step of a line: a point in time; ``edited`` is whether a person changed it by hand."""
 
     id: str
     number: int
     model: str
     tools: list[str]
     error: str | None
+    edited: bool
+    prompt_tokens: int
+    completion_tokens: int
+    cost: float | None
+    seconds: float | None
     created_at: datetime
 
 
