@@ -21,8 +21,9 @@ def sql(
 ) -> Answer:
     """Ask what agents said, did and remember; nothing can be changed, no file or secret read.
 
-    It sees the views agents, runs, steps, messages, calls, memory_versions, passages, retrievals, lineage
-    and branches: SHOW TABLES and DESCRIBE runs tell what they hold, docs/sql.md what that means.
+    It sees the views agents, runs, steps, messages, calls, memory_versions, passages, passage_versions,
+    retrievals, lineage and branches: SHOW TABLES and DESCRIBE runs tell what they hold, docs/sql.md what that
+    means.
     """
     found = door.service.sql.query(door.text(query), limit=limit, seconds=seconds)
     more = f"There are more than {limit:,} rows: --limit 0 shows all."

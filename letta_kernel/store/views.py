@@ -245,7 +245,7 @@ MEMORY_VERSIONS = View(
 )
 PASSAGES = View(
     "passages",
-    "One piece of archival memory: of an agent, or of an archive that several may have.",
+    "One piece of archival memory as it stands now: of an agent, or of an archive that several may have.",
     {
         "passage_id": "its id",
         "agent_id": "the agent it belongs to, NULL for an archive's",
@@ -265,7 +265,8 @@ PASSAGES = View(
     """
     SELECT p.id, CASE WHEN r.id IS NULL THEN p.agent_id END, a.name, r.id, r.name, p.seq, p.content, p.tags,
         p.source, p.position, p.step_id, p.reason, p.superseded_by, p.created_at
-    FROM passages p LEFT JOIN named a ON a.id = p.agent_id LEFT JOIN archives r ON r.id = p.agent_id
+    FROM passages p LEFT JOIN named a ON a.id = p.agent_id LEFT JOIN archives r
+        ON r.id = p.agent_id AND r.deleted_at IS NULL
     WHERE a.id IS NOT NULL OR r.id IS NOT NULL
     """,
 )
@@ -318,6 +319,24 @@ RETRIEVALS = View(
     """,
 )
 
+PASSAGE_VERSIONS = View(
+    "passage_versions",
+    "One text of a passage that was edited or deleted: what points in time, forks and branches still see.",
+    {
+        "passage_id": "the passage it is of",
+        "agent_id": "the agent it belongs to, NULL for an archive's",
+        "agent": "that agent's name",
+        "archive_id": "the archive it belongs to, NULL for an agent's own",
+        "content": "the text",
+        "since": "from when on it stood, NULL for the beginning",
+        "until": "when it was edited or deleted, NULL if it stands",
+    },
+    """
+    SELECT v.passage_id, CASE WHEN r.id IS NULL THEN v.owner_id END, a.name, r.id, p.content, v.since, v.until
+    FROM passage_versions v JOIN passages p ON p.id = v.id
+    LEFT JOIN named a ON a.id = v.owner_id LEFT JOIN archives r ON r.id = v.owner_id
+    """,
+)
 LINEAGE = View(
     "lineage",
     "One part of an agent's history, in order: a fork reads its beginning where another agent has it.",
@@ -368,6 +387,7 @@ VIEWS: dict[str, View] = {
         CALLS,
         MEMORY_VERSIONS,
         PASSAGES,
+        PASSAGE_VERSIONS,
         RETRIEVALS,
         LINEAGE,
         BRANCHES,

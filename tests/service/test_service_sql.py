@@ -242,9 +242,14 @@ def test_each_of_the_ten_questions_has_an_answer(told: Bench) -> None:
 def test_forks_and_rewinds_show_in_columns(bench: Bench) -> None:
     service, server = bench.service, bench.server
     service.agents.create("ada")
+    (kept,) = service.passages.create("Gulls nest in May.", agent="ada")
     for said in ("one", "two", "three"):
         server.say(said.upper())
         bench.send("ada", said)
+    service.passages.delete(kept.id, agent="ada")
+    assert rows(bench, "FROM passages") == []
+    past = "SELECT agent, content, until IS NOT NULL FROM passage_versions"
+    assert rows(bench, past) == [("ada", "Gulls nest in May.", True)]
     steps = [step.id for step, _ in service.steps.list(newest_first=False)]
     service.forks.fork("ada", "eve", at=steps[0])
     service.forks.rewind("ada", to=steps[1])
