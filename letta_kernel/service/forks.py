@@ -115,6 +115,9 @@ class Forks:
         def work(tx: Tx) -> AgentState:
             state = self._core.thread(tx, agent, conversation)
             point = points.find(tx, state, at) if at else points.present(tx, state)
+            if point.configuration is None:  # a step of before that was recorded: what it has now
+                own = blocks.of_agent(tx, state.id)
+                point.configuration = configurations.current(tx, state, own)[0]
             fork = self._fresh(tx, state, point, name, purpose)
             agents.add(tx, fork)
             held = [*point.blocks.values()]

@@ -17,6 +17,7 @@ from letta_kernel.service.sleep_record import ROLES, record_of
 from letta_kernel.service.sleep_review import Review
 from letta_kernel.store import agents, groups, lease, messages, runs, sleeps
 from letta_kernel.store.database import Tx
+from letta_kernel.store.said import of_agent as threads_of
 
 _SHARE = 3  # one part in so many of the model's window, at most, is the record
 _MOST_TOKENS = 30_000  # of a record
@@ -85,6 +86,8 @@ class Looks:
             heard = messages.page(
                 tx,
                 agent_id,
+                # What it inherits was another's to tidy, and what it was rewound from is not its any more.
+                pieces=[one for one in threads_of(tx, agent_id) if one[0] == agent_id],
                 after=self.mark(tx, group),
                 limit=_MOST_MESSAGES,
                 roles=ROLES,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,9 +11,10 @@ from agent_bench import Bench, ended
 
 from letta_kernel.errors import AgentBusyError, InvalidInputError, NameTakenError, NotFoundError
 from letta_kernel.records import Block, Tool, ToolRule
-from letta_kernel.service import AgentService
+from letta_kernel.service import AgentService, restoring
 from letta_kernel.tools.schema import schema_from_source
 
+DATA = Path(__file__).parents[1] / "data"
 PAY = '''
 def pay(euros: float) -> str:
     """Pay an amount.
@@ -317,3 +320,52 @@ def test_what_an_agent_was_can_be_looked_at_and_compared(bench: Bench) -> None:
     )
     service.tools.attach(tool.id, agent="eve")
     assert service.timeline.diff("eve", f"ada@{first}").tools == {"pay": (PAY, None)}
+
+
+@pytest.mark.parametrize("point", ["undo", "fork"])
+def test_what_is_interrupted_has_not_happened(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, point: str
+) -> None:
+    """One transaction each: whatever ends it, all is as it was."""
+    service = bench.service
+    remember(bench, "I drink tea", "Drinks tea.")
+    before = service.database.run(lambda tx: tx.query("SELECT count(*) FROM blocks"))
+    state = service.agents.retrieve("ada")
+
+    def killed(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(restoring, "attach", killed)
+        with pytest.raises(KeyboardInterrupt):
+            service.forks.undo("ada") if point == "undo" else service.forks.fork("ada", "eve")
+    assert service.agents.retrieve("ada") == state
+    assert human(bench) == "Kim\nDrinks tea."
+    assert service.forks.branches("ada") == []
+    assert service.database.run(lambda tx: tx.query("SELECT count(*) FROM blocks")) == before
+    service.forks.undo("ada")
+    assert human(bench) == "Kim"
+    sound(bench)
+
+
+def test_a_store_of_before_can_be_rewound_too(bench: Bench, tmp_path: Path) -> None:
+    """Its steps do not say what they ran with: the agent keeps what it has now."""
+    home = tmp_path / "kept" / ".letta"
+    home.mkdir(parents=True)
+    kept = sorted(DATA.glob("store-v26.duckdb.gz"))[0]
+    (home / "letta.duckdb").write_bytes(gzip.decompress(kept.read_bytes()))
+    with AgentService(home) as service:
+        runs = [run for run in service.runs.whole("ada") if run.conversation_id is None]
+        first = next(run for run in runs if run.asked == "How many puffins?")
+        then = service.timeline.at("ada", first.id)
+        assert not then.known
+        assert then.messages[-1].content == "Twelve puffins."
+        fork = service.forks.fork("ada", "eve", at=first.id)
+        assert [m.content for m in service.messages.history(fork.id)][-1] == "Twelve puffins."
+        assert {tool.name for tool in service.tools.list(fork.id)} >= {"pay", "count_birds"}
+        assert service.agents.view("ada").pending
+        done = service.forks.undo("ada")
+        assert done.agent.settings == {"temperature": 0.5}
+        assert not service.agents.view("ada").pending
+        service.forks.redo("ada")
+        assert service.store.check().findings == []
