@@ -6,6 +6,7 @@ import io
 import json
 
 import pytest
+import scripted_judges as judges
 from agent_bench import ADD, Bench
 from PIL import Image
 
@@ -69,7 +70,7 @@ def _rebuilt(bench: Bench, step: Step) -> Rebuilt:
 
 def _all_exact(bench: Bench) -> list[Step]:
     """Check that each step's request is made anew as the server got it, byte for byte."""
-    sent = [one.raw for one in bench.server.received if b'"stream":true' in one.raw]
+    sent = [one.raw for one in bench.server.received]
     steps = _steps(bench)
     for step in steps:
         found = _rebuilt(bench, step)
@@ -320,3 +321,39 @@ def test_what_a_person_changed_by_hand_is_part_of_it(bench: Bench) -> None:
         ("What is 2 + 2?", "What is 2 + 3?")
     ]
     assert told.messages[-1]["content"] == "What is 2 + 3?"
+
+
+@pytest.mark.parametrize(
+    ("model", "variables", "settings"),
+    [
+        ("anthropic/claude-sonnet-5", ("ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL"), {}),
+        ("gemini/gemini-3.5-flash", ("GEMINI_API_KEY", "GEMINI_API_BASE"), {}),
+        ("openai/gemma-1", (), {"tool_calls": "written"}),  # it learns that no system role is taken
+        ("openai/gone", (), {"fallbacks": ["openai/scripted"]}),
+    ],
+)
+def test_requests_to_other_servers_are_made_anew(
+    bench: Bench,
+    monkeypatch: pytest.MonkeyPatch,
+    model: str,
+    variables: tuple[str, ...],
+    settings: dict[str, object],
+) -> None:
+    root = bench.server.url.removesuffix("/v1")
+    for name in variables:
+        monkeypatch.setenv(name, "key" if name.endswith("KEY") else root)
+    monkeypatch.setenv("LETTA_MODEL_TRIES", "1")
+    bench.service.agents.create("ada", model=model, settings=settings)
+    bench.give("ada", ADD)
+    if model == "openai/gemma-1":
+        bench.server.judge = judges.gemma_1_template
+        bench.server.say('<tool_call>{"name": "add", "arguments": {"a": 1, "b": 2}}</tool_call>')
+    else:
+        if "fallbacks" in settings:
+            bench.server.fault(404)
+        bench.server.call("add", {"a": 1, "b": 2})
+    if "fallbacks" in settings:
+        bench.server.fault(404)
+    bench.server.say("3")
+    bench.send("ada", "1 + 2?", pictures=[read(_png())] if variables else [])
+    assert len(_all_exact(bench)) == 2
