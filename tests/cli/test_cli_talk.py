@@ -150,6 +150,27 @@ def test_nobody_there_to_approve(scripted: ScriptedServer, cli: Cli) -> None:
     assert "ding ding ding" in str(scripted.requests[-1]["messages"][-1]["content"])
 
 
+def test_a_chat_stops_at_breakpoints(scripted: ScriptedServer, cli: Cli) -> None:
+    with_bell(cli)
+    assert "tool:ring" in cli.out("break", "on", "ada", "tool:ring")
+    scripted.call("ring", {"times": 1})
+    terminal = cli.terminal("chat", "ada")
+    terminal.expect("ada> ")
+    terminal.sendline("Ring!")
+    terminal.expect("why not: ")  # approvals come first
+    terminal.sendline("y")
+    terminal.expect("before the call of ring .* breakpoint tool:ring")
+    terminal.expect("for more: ")
+    terminal.sendline('arguments = {"times": 3}')
+    terminal.expect("for more: ")
+    terminal.sendline("c")
+    terminal.expect("edited by hand: arguments ring")
+    terminal.expect("ada> ")
+    terminal.sendeof()
+    terminal.wait()
+    assert "ding ding ding" in str(scripted.requests[-1]["messages"][-1]["content"])
+
+
 def test_a_chat_in_a_pipe(scripted: ScriptedServer, cli: Cli) -> None:
     with_bell(cli)
     scripted.say("One.")
