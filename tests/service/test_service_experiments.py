@@ -72,22 +72,23 @@ def test_what_is_done_is_kept_privately_and_done_once(
 ) -> None:
     monkeypatch.setenv("STRANGE_TOKEN", SECRET)
     variants = [{"name": "one"}, {"name": "two", "instructions": f"Use {SECRET}."}]
-    plan = planned(variants=variants, repeats=2, parallel=3, threshold=1.0)
+    plan = planned(variants=variants, repeats=2, parallel=3, threshold=1.0, most=2)
     told: list[str] = []
     report = runner.run(plan, folder, watch=lambda share, text: told.append(text))
-    assert len(model.requests) == 12
+    assert len(model.requests) == 8
     assert report.passed
     assert report.verdict == "Passed: the threshold of 100% is reached."
-    assert list(tell(report).values()) == [True] * 12
-    assert told[-1].startswith("12 of 12 · 12 passed")
+    assert list(tell(report).values()) == [True] * 8
+    assert told[-1].startswith("8 of 8 · 8 passed")
     assert runner.run(plan, folder).rows() == report.rows()
-    assert len(model.requests) == 12
+    assert len(model.requests) == 8
     # A variant more asks for itself alone.
     more = planned(
-        variants=[*variants, {"name": "three", "settings": {"environment": {"A_KEY": "pass1234"}}}]
+        variants=[*variants, {"name": "three", "settings": {"environment": {"A_KEY": "pass1234"}}}],
+        most=2,
     )
-    assert len(runner.run(more, folder).results) == 9
-    assert len(model.requests) == 15
+    assert len(runner.run(more, folder).results) == 6
+    assert len(model.requests) == 10
     wrong = planned(cases=[{"messages": [f"Is {SECRET} good?"], "expected": "never said"}])
     told_of = runner.run(wrong, folder)
     assert "Is [hidden] good?" in report_page(told_of)

@@ -85,6 +85,7 @@ class Plan:
     notes: list[str] = field(default_factory=list)
     functions: Callable[[str], Grader] | None = None  # reads graders of kind python
     _graders: dict[str, Sequence[Grader]] = field(default_factory=dict, repr=False)
+    _grading: dict[str, str] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         unique([one.name for one in self.variants], "variants")
@@ -149,22 +150,25 @@ class Plan:
 
     def grading(self, case: Case) -> str:
         """Return what tells how a case is graded from other ways."""
-        told = [one.described() for one in self.graders_of(case)]
-        models = self.judge if any(isinstance(one, Judge) for one in self.graders_of(case)) else ""
-        return digest([told, models, case.expected])
+        known = self._grading.get(case.id)
+        if known is None:
+            own = self.graders_of(case)
+            judge = self.judge if any(isinstance(one, Judge) for one in own) else ""
+            known = digest([[one.described() for one in own], judge, case.expected])
+            self._grading[case.id] = known
+        return known
 
     def trials(self) -> list[Trial]:
         """Return all there is to do: each case with every variant before the next, repeat by repeat."""
         made = []
         whose = [self.mode, self.agent]
-        told = {one.name: one.described() for one in self.variants}
+        told = {one.name: digest(one.described()) for one in self.variants}
+        left_out = {"graders", "expected", "category", "evidence"}
+        said = {one.id: digest(one.model_dump(exclude=left_out)) for one in self.cases}
         for repeat in range(1, self.repeats + 1):
             for case in self.cases:
-                what = case.model_dump(
-                    exclude={"graders", "expected", "category", "evidence", "id"}
-                )
                 for variant in self.variants:
-                    key = digest([whose, case.id, what, told[variant.name], repeat])
+                    key = digest([whose, said[case.id], told[variant.name], repeat])
                     made.append(Trial(case, variant, repeat, key))
         return made
 

@@ -106,6 +106,8 @@ class _Run:
         self._running: set[str] = set()
         self._agents: dict[tuple[str, str], AgentState] = {}
         self._all = plan.trials()
+        self._done = len(known)
+        self._passed = sum(one.passed for one in known.values())
         self.left = [one for one in self._all if not self._is_done(one)]
         self.notes: list[str] = []
 
@@ -203,14 +205,13 @@ class _Run:
 
     def _tell(self) -> None:
         with self._lock:
-            done = [one for one in self._all if one.key in self._known]
-            passed = sum(self._known[one.key].passed for one in done)
-            parts = [f"{len(done)} of {len(self._all)}", f"{passed} passed"]
+            share = self._done / len(self._all)
+            parts = [f"{self._done} of {len(self._all)}", f"{self._passed} passed"]
             if self._running:
                 parts.append(f"{len(self._running)} at work")
             if self._spent:
                 parts.append(f"${self._spent:.4g}")
-        self._watch(len(done) / len(self._all), " · ".join(parts))
+        self._watch(share, " · ".join(parts))
 
     # -- one of them -----------------------------------------------------------------------------------
 
@@ -226,6 +227,9 @@ class _Run:
                 return  # the judge was ended, too
             kept = self._results.keep(result, trial)
             with self._lock:
+                before = self._known.get(trial.key)
+                self._done += before is None
+                self._passed += kept.passed - (before is not None and before.passed)
                 self._known[trial.key] = kept
         except Unfinished:
             return

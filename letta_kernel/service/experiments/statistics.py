@@ -6,7 +6,7 @@ All of it goes by cases: the repeats of a case are averaged first, for they tell
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from statistics import NormalDist
 from typing import Any
 
@@ -17,6 +17,7 @@ FEW = 10
 """With fewer cases intervals are too narrow, as every bootstrap's."""
 _EXACT = 14  # cases that differ, up to which all changes of sign are looked at
 _AT_ONCE = 4_000_000  # numbers drawn at a time
+_MOST_DRAWN, _FEWEST = 40_000_000, 1_000  # numbers in all, but so many resamples at least
 
 
 def interval(
@@ -40,11 +41,10 @@ def interval(
         unseen = wilson(0, len(given), level=level)[1]
         return max(bounds[0], float(given[0]) - unseen), min(bounds[1], float(given[0]) + unseen)
     draw = np.random.default_rng(seed)
-    rows = max(1, min(RESAMPLES, _AT_ONCE // len(given)))
     means: list[Any] = []
-    for begin in range(0, RESAMPLES, rows):
-        size = (min(rows, RESAMPLES - begin), len(given))
-        means.append(given[draw.integers(0, len(given), size)].mean(axis=1))
+    for rows in _portions(len(given)):
+        places = draw.integers(0, len(given), (rows, len(given)))
+        means.append(given[places].mean(axis=1))
     rest = (1 - level) / 2
     low, high = np.quantile(np.concatenate(means), [rest, 1 - rest])
     return float(low), float(high)
@@ -76,13 +76,21 @@ def paired(differences: Sequence[float], *, seed: int = 0) -> float:
         sums = (1 - 2 * (numbers & 1)) @ given
         return float((np.abs(sums) >= seen).mean())
     draw = np.random.default_rng(seed)
-    rows = max(1, min(RESAMPLES, _AT_ONCE // len(given)))
-    extreme = 0
-    for begin in range(0, RESAMPLES, rows):
-        size = (min(rows, RESAMPLES - begin), len(given))
-        signs = 1 - 2 * draw.integers(0, 2, size)
+    extreme = drawn = 0
+    for rows in _portions(len(given)):
+        signs = 1 - 2 * draw.integers(0, 2, (rows, len(given)))
         extreme += int((np.abs(signs @ given) >= seen).sum())
-    return (extreme + 1) / (RESAMPLES + 1)
+        drawn += rows
+    return (extreme + 1) / (drawn + 1)
+
+
+def _portions(cases: int) -> Iterator[int]:
+    """Yield how many resamples to draw at a time: all of `RESAMPLES`, fewer of very many cases."""
+    left = max(_FEWEST, min(RESAMPLES, _MOST_DRAWN // cases))
+    while left > 0:
+        rows = max(1, min(left, _AT_ONCE // cases))
+        yield rows
+        left -= rows
 
 
 def holm(ps: Sequence[float]) -> list[float]:
