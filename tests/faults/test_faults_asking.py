@@ -94,9 +94,8 @@ def test_a_kill_at_any_point_leaves_one_question_and_the_truth(
     assert at > 5
 
 
-@pytest.mark.parametrize("answered", [True, False], ids=["answered", "at work"])
-def test_a_kill_leaves_the_answer_of_a_subagent_or_why_there_is_none(
-    answered: bool, tmp_path: Path, fresh_project: Callable[[Path], Path]
+def test_a_kill_leaves_the_answer_that_a_subagent_gave(
+    tmp_path: Path, fresh_project: Callable[[Path], Path]
 ) -> None:
     home = fresh_project(tmp_path / "home")
     moves = 'call: spawn(task="Find it.")\n\nsay: On the cliff.'  # what the copy says too
@@ -104,17 +103,13 @@ def test_a_kill_leaves_the_answer_of_a_subagent_or_why_there_is_none(
         prepare(service)
         service.tools.attach(SPAWN, agent="ada")
     # The call is kept and begun, the copy's first step ended, its second.
-    assert work(home, moves, 4 if answered else 3)[-1] == ("point", "ended")
+    assert work(home, moves, 4)[-1] == ("point", "ended")
     with AgentService(home) as service:
         ((copy, run),) = service.subagents.of("ada")
         assert run is not None
-        assert run.status == ("completed" if answered else "failed")
-        result = asked_of(service)
-        if answered:
-            told = {"agent_id": copy.id, "agent_name": "ada › 1", "response": ["On the cliff."]}
-            assert json.loads(result.content) == told
-        else:
-            assert "had not answered when the process ended" in result.content
+        assert run.status == "completed"
+        told = {"agent_id": copy.id, "agent_name": "ada › 1", "response": ["On the cliff."]}
+        assert json.loads(asked_of(service).content) == told
         kept_whole(service)
 
 
