@@ -67,7 +67,7 @@ def evaluate(
         if door.at == "notebook":
             raise
         return Answer(notes=[error.in_words(door.words)], code=BAD_INPUT)
-    return _answer(report, html, junit)
+    return _answer(door, report, html, junit)
 
 
 def _carried_out(
@@ -94,10 +94,11 @@ def _carried_out(
         )
 
 
-def _answer(report: Report, html: str | None, junit: str | None) -> Answer:
+def _answer(door: Door, report: Report, html: str | None, junit: str | None) -> Answer:
     from letta_kernel.display.evaluation import report_panel, save
 
     written = [save(report, Path(one).expanduser()) for one in (html, junit) if one is not None]
+    told = door.at == "terminal"
     data: dict[str, Any] = {
         "name": report.name,
         "passed": report.passed,
@@ -114,6 +115,7 @@ def _answer(report: Report, html: str | None, junit: str | None) -> Answer:
     return Answer(
         data=data,
         panel=lambda: report_panel(report),
-        notes=[f"Written: {path}" for path in written],
+        # In a pipe the tables alone are printed.
+        notes=[*(f"Written: {path}" for path in written), *([report.verdict] * told)],
         code=0 if report.passed else 1,
     )

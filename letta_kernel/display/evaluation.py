@@ -67,7 +67,7 @@ def save(report: Report, file: Path) -> Path:
                 private.write(file, report_page(report))
             case ".json":
                 rows = json.dumps(report.rows(), ensure_ascii=False, indent=1, default=str)
-                private.write(file, rows + "\n")
+                private.write(file, clean_text(rows) + "\n")
             case ".xml":
                 junit.write(report, file)
             case _:

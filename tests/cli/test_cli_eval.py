@@ -26,6 +26,7 @@ def test_the_exit_code_says_how_it_ended(cli: Cli) -> None:
     file.write_text(CASES % 0.5)
     done = cli("eval", "names.toml", "--junit", "out.xml", "--html", "out.html")
     assert "Written: out.xml" in done.stderr
+    assert "Passed: the threshold of 50% is reached." in done.stderr
     suite = ElementTree.parse(cli.folder / "out.xml").getroot()[0]
     assert (suite.get("tests"), suite.get("failures")) == ("2", "1")
     assert "<script" not in (cli.folder / "out.html").read_text()

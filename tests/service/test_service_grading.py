@@ -286,11 +286,15 @@ def test_locomos_own_file_is_read(tmp_path: Path) -> None:
         "session_2_date_time": "2:00 pm on 9 May, 2023",
         "session_2": [{"speaker": "Lee", "dia_id": "D2:1", "text": "Ho."}],
     }
-    asked = [{"question": "Who?", "answer": "Kim", "evidence": ["D1:1"], "category": 2}]
+    asked = [
+        {"question": " ", "evidence": ["D1:1"]},
+        {"question": "Who?", "answer": "Kim", "evidence": ["D1:1"], "category": 2},
+    ]
     file = tmp_path / "locomo.json"
-    file.write_text(json.dumps([{"sample_id": "conv-1", "conversation": talk, "qa": asked}]))
+    file.write_text(json.dumps([{"sample_id": "conv-1" * 40, "conversation": talk, "qa": asked}]))
     (found,), left_out = dialogues.read(file)
-    assert (found.name, left_out, found.cases()[0].category) == ("conv-1", [], "temporal")
+    assert (left_out, found.left_out, found.cases()[0].category) == ([], 1, "temporal")
+    assert found.cases()[0].dialogue == found.name
     first, second = found.passages()
     assert (first.content, second.content) == ("Kim: Hi. [a cat]", "Lee: Ho.")
     assert first.created_at.isoformat() == "2023-05-08T13:56:00+00:00"

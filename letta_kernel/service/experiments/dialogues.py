@@ -25,6 +25,7 @@ LOCOMO_DATE = "%I:%M %p on %d %B, %Y"
 LARGEST = 500_000_000
 """Bytes of a file."""
 _LONGEST_TURN = 50_000  # characters
+_LONGEST_NAME = 100
 _CATEGORIES = {1: "multi-hop", 2: "temporal", 3: "open-domain", 4: "single-hop", 5: "adversarial"}
 """What LoCoMo's numbers stand for."""
 
@@ -129,8 +130,8 @@ def _of(data: Any, name: str) -> Iterator[Dialogue]:
 
 
 def _dialogue(name: str, turns: list[dict[str, Any]], asked: list[Any]) -> Dialogue:
-    kept = [one for one in asked if one.get("question") and one.get("evidence")]
-    return Dialogue(name, turns, kept, len(asked) - len(kept))
+    kept = [one for one in asked if str(one.get("question") or "").strip() and one.get("evidence")]
+    return Dialogue(name[:_LONGEST_NAME], turns, kept, len(asked) - len(kept))
 
 
 def _locomo(data: dict[str, Any], name: str) -> Dialogue:

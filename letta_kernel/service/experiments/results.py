@@ -173,7 +173,7 @@ class Results:
             "repeats": plan.repeats,
             "threshold": plan.threshold,
         }
-        text = json.dumps(_scrubbed(told), indent=1, ensure_ascii=False, default=str)
+        text = json.dumps(_scrubbed(told), indent=1, default=str)
         path = self.folder / f"{_MARK}.new"
         try:
             private.write(path, text + "\n")
