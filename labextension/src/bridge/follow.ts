@@ -151,8 +151,12 @@ export class Bridge implements IBridge {
     images: readonly string[]
   ): Promise<void> {
     const params = { agent, text, images, ...(conversation === null ? {} : { conversation }) };
-    if (this._rpc && this._server) {
-      await this._rpc.settled();
+    const { _rpc: rpc, _server: server } = this;
+    if (rpc && server) {
+      await rpc.settled();
+      if (rpc.state !== 'ready' || rpc.busy) {
+        await server.opened(); // what the kernel is asked now waits until its cells have ended
+      }
     }
     const free = this._free;
     if (!(free instanceof ServerRpc) || !this._served) {

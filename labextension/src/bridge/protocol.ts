@@ -17,6 +17,9 @@ const PROTOCOL = 1;
 /** How long to wait for things, in milliseconds. */
 export const TIMEOUT = { info: 2_000, subshell: 5_000, open: 10_000, hello: 30_000, reply: 60_000, ping: 60_000 };
 
+/** Milliseconds between two looks. */
+const LOOK = 50;
+
 /** Answers that take as long as what they run. */
 const ENDLESS = new Set(['tool.run', 'context', 'agent.import', 'agent.export', 'passage.add']);
 
@@ -45,6 +48,14 @@ export abstract class PanelRpc extends Disposable {
 
   get stateChanged(): ISignal<this, BridgeState> {
     return this._stateChanged;
+  }
+
+  /** Resolves when it is open, cannot be opened, or that takes very long. */
+  async opened(): Promise<void> {
+    const until = Date.now() + TIMEOUT.hello;
+    while (this._state === 'connecting' && Date.now() < until && !this.isDisposed) {
+      await new Promise(resolve => window.setTimeout(resolve, LOOK));
+    }
   }
 
   get events(): ISignal<this, IRunEvent> {

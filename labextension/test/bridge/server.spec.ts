@@ -75,6 +75,16 @@ describe('ServerRpc', () => {
     expect([rpc.state, rpc.project, rpc.home]).toEqual(['ready', 'p', '/p/.letta']);
   });
 
+  it('is waited for until it is open', async () => {
+    let open = false;
+    void rpc.opened().then(() => (open = true));
+    await jest.advanceTimersByTimeAsync(1_000);
+    expect(open).toBe(false);
+    last().hello('one');
+    await jest.advanceTimersByTimeAsync(100);
+    expect(open).toBe(true);
+  });
+
   it('talks until the run has ended, one message of a thread after the other', async () => {
     last().hello('one');
     const first = rpc.talk({ agent: 'a', text: 'one' });
