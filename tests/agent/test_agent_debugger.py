@@ -298,6 +298,25 @@ def test_a_run_is_stopped_where_it_waits(adds: Bench, point: int) -> None:
     valid(adds.server.requests[-1]["messages"])
 
 
+def test_what_was_edited_before_a_run_was_stopped_is_marked_too(adds: Bench) -> None:
+    person = Person(STEP, change(text="I add."), Move("stop"))
+    events = adds.send("ada", "What is 2 + 3?", debug=person.debug)
+    assert ended(events).stop_reason == "cancelled"
+    assert [edit.after for edit in edits(adds)] == ["I add."]
+    assert marked(events) == edits(adds)
+    adds.server.forget()
+
+
+def test_the_agents_of_a_group_are_looked_at(bench: Bench) -> None:
+    bench.service.agents.create("ben")
+    group = bench.service.groups.create(["ada", "ben"], name="pair")
+    person = Person(Move("next"), GO)
+    options: Any = {"each": lambda agent_id: {"debug": person.debug}}
+    list(bench.service.groups.send(group.id, "Hello", **options))
+    assert person.points == ["request", "request"]
+    assert len({one.agent_id for one in person.stops}) == 2
+
+
 def test_the_stop_button_reaches_a_run_that_waits(adds: Bench) -> None:
     def press(stop: Stop, over: Callable[[], bool]) -> Move:
         raise KeyboardInterrupt
