@@ -10,6 +10,7 @@ import gzip
 import json
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +27,16 @@ class Collector:
     def spans(self) -> list[dict[str, Any]]:
         with urllib.request.urlopen(f"{self.url}/spans", timeout=30) as answer:
             return json.load(answer)
+
+    def until(self, name: str, trace: str | None = None) -> list[dict[str, Any]]:
+        """Return the spans, of a trace or all, once one of that name has come."""
+        deadline = time.monotonic() + 60
+        while True:
+            found = [one for one in self.spans() if trace in (None, one["trace"])]
+            if name in [one["name"] for one in found]:
+                return found
+            assert time.monotonic() < deadline, found
+            time.sleep(0.05)
 
 
 @contextmanager

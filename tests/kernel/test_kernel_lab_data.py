@@ -96,7 +96,7 @@ def test_runs_reach_a_collector_until_it_is_turned_off(
         server.say("Yes.")
         notebook.run("%%agent\nAgain?")
         assert "to nobody" in notebook.run("%agent trace off").text
-        names = [one["name"] for one in otlp.spans()]
+        names = [one["name"] for one in otlp.until("invoke_agent ada")]
     assert names == ["chat scripted", "invoke_agent ada"]
     file = tmp_path / "runs.jsonl"
     assert "6 spans" in notebook.run(f"%agent trace save {file}").text

@@ -32,10 +32,10 @@ def otlp() -> Iterator[Collector]:
 
 
 def spans_of(otlp: Collector, bench: Bench, events: list[Any]) -> dict[str, dict[str, Any]]:
-    """End the tracing and return the spans of a run that have arrived, by name."""
+    """End the tracing and return the spans of a run by name, which its own ends."""
     bench.service.traces.close()
     trace = ended(events).run_id.removeprefix("run-").replace("-", "")
-    found = [one for one in otlp.spans() if one["trace"] == trace]
+    found = otlp.until("invoke_agent ada", trace)
     assert len({one["id"] for one in found}) == len(found)
     return {
         f"{one['name']} {one['attributes'].get('letta.step.number', '')}".strip(): one
