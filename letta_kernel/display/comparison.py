@@ -78,13 +78,13 @@ def _title(compared: Comparison) -> str:
 
 def _figures(compared: Comparison) -> str:
     runs = compared.runs
-    costs = [run.usage.cost for run in runs if run.usage.cost is not None]
+    cost = sum(run.usage.cost or 0.0 for run in runs)
     failed = sum(bool(run.problem) for run in runs)
     parts = [
         words.count(len(runs), "run"),
         f"{words.count(failed, 'of them', 'of them')} with a problem" if failed else "",
         words.count(sum(run.usage.total_tokens for run in runs), "token"),
-        words.money(sum(costs)) if costs else "",
+        words.money(cost or None),
         words.seconds(compared.seconds),
     ]
     return " · ".join(filter(None, parts))
@@ -111,7 +111,7 @@ def _took(run: ComparedRun) -> str:
         words.seconds(run.seconds) if run.run_id else "",
         words.count(run.steps, "step") if run.steps > 1 else "",
         words.count(run.usage.total_tokens, "token") if run.usage.total_tokens else "",
-        words.money(run.usage.cost) if run.usage.cost is not None else "",
+        words.money(run.usage.cost or None),  # models that cost nothing do not say so
     ]
     return " · ".join(filter(None, parts))
 
