@@ -65,9 +65,10 @@ class Corpus:
         self._vectors = np.zeros((0, 0), dtype=np.float32)
         self._derived: Derived | None = None
         self.version = 0  # goes up with every change
+        self._seen: int | None = None  # how many lines a reader sees of all there are
 
     def __len__(self) -> int:
-        return len(self.row_of)
+        return len(self.row_of) if self._seen is None else self._seen
 
     def add(self, lines: Sequence[Line], vectors: np.ndarray | None) -> None:
         """Add *lines* with their unit *vectors*; a line whose id is there replaces the old one.
@@ -182,7 +183,12 @@ class Corpus:
         is to be added to it.
         """
         mine = copy(self)
-        mine._alive = array("b", (self._in_scope(scope) & np.array(self._alive, bool)).tobytes())
+        living = self._in_scope(scope) & np.array(self._alive, bool)
+        mine._alive = array("b", living.tobytes())
+        mine._seen = int(np.count_nonzero(living))
+        rows = np.array(self._vector_rows, np.int64)
+        mine._vector_rows = array("q", rows[living[rows]].tobytes())
+        mine._vectors = self._vectors[: len(rows)][living[rows]]
         mine._derived = None
         present = set(np.unique(np.array(self._speaker_of)[np.array(mine._alive, bool)]).tolist())
         mine._speakers = {who: code for who, code in self._speakers.items() if code in present}
