@@ -128,7 +128,7 @@ def _retrieval(told: Any) -> Panel | None:
             _OUTCOMES.get(one.outcome, one.outcome),
             number(one.relevance, f"{one.relevance:.2f}"),
             *(_score(one.scores.get(name)) for name in names),
-            Cell("gone for good") if one.text is None else _folded(one.text),
+            Cell("no longer in memory") if one.text is None else _folded(one.text),
             Cell(short(one.id)),
         ]
         for one in told.considered
