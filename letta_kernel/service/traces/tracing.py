@@ -221,6 +221,9 @@ class _Teller:
     def _work(self) -> None:
         try:
             collector = otlp.Collector(_traces_url(self._chosen.endpoint), self._told)
+        except ImportError:
+            self._told(0, "OpenTelemetry is not installed: the extra otel brings it")
+            return
         except Exception as error:
             self._told(0, f"{type(error).__name__}: {error}")
             return
