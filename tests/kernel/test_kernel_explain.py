@@ -36,4 +36,5 @@ def test_a_step_is_explained_in_a_cell(notebook: Notebook, server: ScriptedServe
     assert notebook.run(f"%agent explain {step[:13]}").text == first.text
     told = notebook.run("from letta_kernel import Agent\nAgent('ada').explain(1)").text
     assert told == first.text
+    assert step in notebook.complete("%agent explain ")
     assert notebook.run("%agent explain 7").evalue.startswith("The last run has 2 steps")
