@@ -34,6 +34,9 @@ class Do(StrEnum):
     CHECK_STORE = "check_store"
     REVIEW_MEMORY = "review_memory"
     UNDO_SLEEP = "undo_sleep"
+    SEE_TIMELINE = "see_timeline"
+    RETURN_TO = "return_to"  # (branch)
+    FORK_FROM = "fork_from"  # (step)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,4 +106,7 @@ PLAIN: Words = {
     Do.CHECK_STORE: "check the store, which says what can be saved",
     Do.REVIEW_MEMORY: "accept or reject them",
     Do.UNDO_SLEEP: "it can be taken back",
+    Do.SEE_TIMELINE: "look at its timeline",
+    Do.RETURN_TO: "return to {0}, which keeps this end",
+    Do.FORK_FROM: "fork from {0}",
 }

@@ -181,6 +181,10 @@ class Journal:
         request_parts.kept(self.database, step.agent_id, parts)
         return done
 
+    def know_passages(self, tx: Tx, newest: int) -> None:
+        """Take the number of the agent's newest passage, which was read in *tx*."""
+        self._passages = tx.stamp("counters"), newest
+
     def _newest_passage(self, tx: Tx) -> int:
         """Return the number of the agent's newest passage; no query while nobody has numbered anything."""
         stamp, newest = tx.stamp("counters"), self._passages[1]

@@ -35,6 +35,9 @@ WORDS: Words = {
     Do.CHECK_STORE: "see what can be saved: AgentService(HOME).store.check()",
     Do.REVIEW_MEMORY: "accept or reject them: agent.service.sleeptime.review.accept(agent.id)",
     Do.UNDO_SLEEP: "agent.service.sleeptime.review.undo(agent.id) takes it back",
+    Do.SEE_TIMELINE: "agent.timeline has them",
+    Do.RETURN_TO: "agent.rewind({0!r}) returns to that end, and keeps this one",
+    Do.FORK_FROM: "fork from there: agent.fork(NAME, at={0!r})",
 }
 
 T = TypeVar("T", bound=type)

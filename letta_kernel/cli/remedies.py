@@ -28,4 +28,7 @@ WORDS: Words = {
     Do.CHECK_STORE: "see what can be saved: letta-kernel check",
     Do.REVIEW_MEMORY: "letta-kernel sleeptime review shows them, to accept or reject",
     Do.UNDO_SLEEP: "letta-kernel sleeptime undo takes it back",
+    Do.SEE_TIMELINE: "letta-kernel agent timeline lists them",
+    Do.RETURN_TO: "letta-kernel agent rewind AGENT {0} returns to that end, and keeps this one",
+    Do.FORK_FROM: "fork from there: letta-kernel agent fork AGENT NAME --at {0}",
 }

@@ -126,6 +126,8 @@ def _done(done: Rewound, cells: Sequence[str]) -> str:
     if done.changed:
         said.append(f"Changed back: {', '.join(done.changed)}.")
     said += [done.note, *done.left, *cells]
+    if any("has it too" in one for one in done.left):
+        said.append("--shared rewinds it for all.")
     if done.outside:
         shown = "; ".join(map(str, done.outside[:_MOST]))
         more = f" and {len(done.outside) - _MOST} more" if len(done.outside) > _MOST else ""

@@ -37,4 +37,7 @@ WORDS: Words = {
     Do.CHECK_STORE: "see what can be saved: %agent check",
     Do.REVIEW_MEMORY: "%agent sleeptime review shows them, to accept or reject",
     Do.UNDO_SLEEP: "%agent sleeptime undo takes it back",
+    Do.SEE_TIMELINE: "%agent timeline lists them",
+    Do.RETURN_TO: "%agent rewind {0} returns to that end, and keeps this one",
+    Do.FORK_FROM: "fork from there: %agent fork NAME --at {0}",
 }

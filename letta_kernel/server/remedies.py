@@ -27,4 +27,7 @@ WORDS: Words = {
     Do.CHECK_STORE: "the server's keeper sees what can be saved: letta-kernel check",
     Do.REVIEW_MEMORY: "accept or reject them: letta-kernel sleeptime review",
     Do.UNDO_SLEEP: "letta-kernel sleeptime undo takes it back",
+    Do.SEE_TIMELINE: "GET /v1/agents/ID/timeline lists them",
+    Do.RETURN_TO: 'POST /v1/agents/ID/rewind {{"to": "{0}"}} returns to that end, and keeps this one',
+    Do.FORK_FROM: 'fork from there: POST /v1/agents/ID/fork {{"at": "{0}"}}',
 }

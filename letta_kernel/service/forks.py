@@ -14,6 +14,7 @@ from letta_kernel.errors import InvalidInputError, NameTakenError, NotFoundError
 from letta_kernel.ids import LOCAL_USER, now
 from letta_kernel.messages import DID_NOT_HAPPEN, Message
 from letta_kernel.records import AgentState, Block, Branch, Inherited, OwnThread, Run
+from letta_kernel.remedies import Do, remedy
 from letta_kernel.service import outside, points, restoring
 from letta_kernel.service.agent_checks import check_name
 from letta_kernel.service.conversations import openable
@@ -279,8 +280,7 @@ class Forks:
             line = _line(tx, state)
             if not lineage.begins(line, ends[0].inherits):
                 raise NotFoundError(
-                    "Something was said since: %agent rewind"
-                    f" {points.short(ends[0].id)} returns to that end, and keeps this one."
+                    "Something was said since.", remedy(Do.RETURN_TO, points.short(ends[0].id))
                 )
             return self._go(tx, state, points.of_branch(tx, ends[0]), "return", shared)
 
@@ -470,8 +470,8 @@ def _check_own(state: AgentState, point: Point) -> None:
     last = next((part for part in reversed(point.parts) if part.last >= part.first), None)
     if last is not None and last.thread.startswith("conv-"):
         raise InvalidInputError(
-            f"{point.name} is in a conversation of {state.name}: fork from there instead"
-            f" (%agent fork NAME --at {point.name})."
+            f"{point.name} is in a conversation of {state.name}, which cannot be rewound.",
+            remedy(Do.FORK_FROM, point.name),
         )
 
 

@@ -21,6 +21,7 @@ from letta_kernel.records import (
     Run,
     Step,
 )
+from letta_kernel.remedies import Do, remedy
 from letta_kernel.store import (
     attachments,
     blocks,
@@ -180,7 +181,8 @@ def _named(tx: Tx, state: AgentState, ref: str) -> tuple[str, str]:
         raise InvalidInputError(f"Several ids begin with {ref!r}: give more of it.")
     if not found:
         raise NotFoundError(
-            f"{state.name} has no step, run or branch {ref!r} in its history: %agent timeline lists them."
+            f"{state.name} has no step, run or branch {ref!r} in its history.",
+            remedy(Do.SEE_TIMELINE),
         )
     return found[0]
 
@@ -366,7 +368,7 @@ def _line_with(
             if here and part.first <= seq <= part.last:
                 return parts, number
     raise NotFoundError(
-        f"That is not in the history of {state.name} any more: %agent timeline shows what is."
+        f"That is not in the history of {state.name} any more.", remedy(Do.SEE_TIMELINE)
     )
 
 

@@ -183,7 +183,7 @@ def _block(
     if others and not shared:
         names = [found.name for one in others[:3] if (found := agents.get(tx, one)) is not None]
         told.left.append(
-            f"The block {then.label}: {', '.join(names)} has it too (--shared rewinds it)."
+            f"The block {then.label}: {', '.join(names)} has it too: it is left as it is."
         )
         return
     blocks.write(tx, now_is.id, then.value, actor=LOCAL_USER, reason=reason)

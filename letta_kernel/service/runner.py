@@ -38,7 +38,7 @@ from letta_kernel.service.skills import Skills
 from letta_kernel.service.subagents import Subagents
 from letta_kernel.service.tools import Tools
 from letta_kernel.service.traces.tracing import Tracing
-from letta_kernel.store import agents, conversations, lease, messages, runs
+from letta_kernel.store import agents, conversations, counters, lease, messages, runs
 from letta_kernel.store.database import Tx
 from letta_kernel.store.request_parts import Part
 from letta_kernel.tools.answers import of_format
@@ -280,6 +280,13 @@ class Runner:
         known = head.seq if state.conversation_id is None else None
         loaded = self._preparation.read(tx, state, settings, chat, known)
         journal.configuration = self._preparation.configuration(tx, state, loaded.blocks)
+        newest = self._core.kept(
+            tx,
+            ("passage number", state.id),
+            ("counters",),
+            lambda: counters.last(tx, state.id, "passages"),
+        )
+        journal.know_passages(tx, newest)
         if not incoming:
             if not head.waiting:  # somebody has decided meanwhile
                 raise InvalidInputError(f"{state.name} waits for no approval.")

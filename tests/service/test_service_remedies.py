@@ -39,6 +39,9 @@ EXAMPLES: dict[Do, tuple[str, ...]] = {
     Do.ALLOW_SKILLS: (),
     Do.REVIEW_MEMORY: (),
     Do.UNDO_SLEEP: (),
+    Do.SEE_TIMELINE: (),
+    Do.RETURN_TO: ("branch-1f0a9c3d",),
+    Do.FORK_FROM: ("step-1f0a9c3d",),
 }
 # What a person at that door cannot type.
 FOREIGN = {
