@@ -9,7 +9,7 @@ from typing import Any
 from letta_kernel.memory.excerpts import around
 from letta_kernel.memory.origins import of_passages
 from letta_kernel.records import Step
-from letta_kernel.store import messages, passages, runs
+from letta_kernel.store import messages, passages, runs, sights
 from letta_kernel.store.database import Tx
 
 _SHOWN = 300  # characters of what is cited
@@ -87,10 +87,15 @@ def brief(query: str, text: str) -> str:
     return around(query, text, _SHOWN)
 
 
-def shown(tx: Tx, found: Mapping[str, Cited]) -> list[dict[str, Any]]:
-    """Return what is shown of these hits, but those that are gone: ``n``, ``text``, ``at``, ``origin``."""
-    every = dict.fromkeys(one for key, hit in found.items() for one in (key, *hit.ids))
-    there = {one.id: one for one in passages.get_many(tx, list(every))} if every else {}
+def shown(tx: Tx, found: Mapping[str, Cited], agent_id: str) -> list[dict[str, Any]]:
+    """Return what is shown of these hits, but those that are gone: ``n``, ``text``, ``at``, ``origin``.
+
+    Passages are as the agent finds them, who may have them from another one's past.
+    """
+    every = list(dict.fromkeys(one for key, hit in found.items() for one in (key, *hit.ids)))
+    there = {one.id: one for one in passages.get_many(tx, every)} if every else {}
+    if every and not (sight := sights.of_agent(tx, agent_id)).plain:
+        there |= {one.id: one for one in passages.get_many(tx, every, sight)}
     best = [one for one in there.values() if one.id in found]
     told: list[tuple[int, str, Any, str]] = []
     for one, origin in zip(best, of_passages(tx, best), strict=True):

@@ -38,9 +38,11 @@ _QUERIES = {
     "messages": ("SELECT agent_id, next_seq FROM leases",),
     "runs": ("SELECT agent_id, fence, owner IS NULL, waiting FROM leases",),
     "passages": (
-        "SELECT agent_id, count(*), max(seq), count(superseded_by) FROM passages GROUP BY agent_id",
-        # Edits, of those an index was told of.
-        "SELECT NULL, value FROM counters WHERE owner_id = 'outbox' AND kind = 'entries'",
+        "SELECT agent_id, count(*), max(seq), count(superseded_by) FROM passages"
+        " WHERE NOT ends_with(agent_id, '/past') GROUP BY agent_id",
+        # Edits, of those an index was told of, and what forks did to passages they inherited.
+        "SELECT NULL, (SELECT value FROM counters WHERE owner_id = 'outbox' AND kind = 'entries'),"
+        " (SELECT count(*) FROM passage_marks)",
     ),
     "tools": (
         "SELECT NULL, count(*), max(updated_at) FROM tools",

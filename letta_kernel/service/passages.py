@@ -251,7 +251,7 @@ class Passages(Forgetting):
 
     def check(self, passage_id: str) -> None:
         """Raise `NotFoundError` if there is no passage of this id, whosever it is."""
-        if self._core.do(lambda tx: passages.get(tx, passage_id)) is None:
+        if not self._core.do(lambda tx: passages.is_there(tx, passage_id)):
             raise NotFoundError(f"There is no passage {passage_id!r}.")
 
     def retrieve(self, passage_id: str, *, agent: str) -> Passage:

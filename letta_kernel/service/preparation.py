@@ -329,14 +329,17 @@ class Preparation:
         ]
         return retrieved, considered
 
-    def cited(self, run_id: str | None) -> tuple[dict[str, int], list[dict[str, Any]]]:
+    def cited(
+        self, state: AgentState, run_id: str | None
+    ) -> tuple[dict[str, int], list[dict[str, Any]]]:
         """Return the numbers that the run which this one goes on from has given, and what is shown of them."""
         if run_id is None:
             return {}, []
 
         def work(tx: Tx) -> tuple[dict[str, int], list[dict[str, Any]]]:
             found = citations.so_far(tx, run_id)
-            return {key: one.n for key, one in found.items()}, citations.shown(tx, found)
+            numbers = {key: one.n for key, one in found.items()}
+            return numbers, citations.shown(tx, found, state.id)
 
         return self._core.do(work)
 

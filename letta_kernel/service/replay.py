@@ -102,7 +102,7 @@ def _kept(tx: Tx, run: Run, depth: int) -> _Kept:
     steps = runs.steps_of(tx, run.id)
     said = messages.page(tx, run.agent_id, run_id=run.id, limit=_MOST_MESSAGES, newest_first=False)
     first = {one.id: pictures.thumbnails(tx, one.pictures[:1])[0] for one in said if one.pictures}
-    cites = citations.shown(tx, citations.cited_in(steps))
+    cites = citations.shown(tx, citations.cited_in(steps), run.agent_id)
     told = _asked(tx, run, said, depth) if depth < _DEEPEST else {}
     return _Kept(run, steps, said, _changes(tx, run.agent_id, steps), cites, told, first)
 

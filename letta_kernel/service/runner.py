@@ -364,7 +364,7 @@ class Runner:
         calls.executor.asker = asking
         if asleep:
             asleep.stage(calls.context, loaded.blocks)
-        numbers, cites = self._preparation.cited(journal.run.continues)
+        numbers, cites = self._preparation.cited(state, journal.run.continues)
         self._preparation.see(calls.context, loaded, journal.run.continues)
         calls.context.cites.numbers = numbers | {one["id"]: one["n"] for one in retrieved}
         limit = Budget.of(settings, loaded.spent).within(asked.budget if asked else None)

@@ -31,6 +31,11 @@ def get(tx: Tx, passage_id: str) -> Passage | None:
     return next(iter(get_many(tx, [passage_id])), None)
 
 
+def is_there(tx: Tx, passage_id: str) -> bool:
+    """Return whether there is a passage of this id, or was and is kept for who looks back."""
+    return tx.one("SELECT 1 FROM passages WHERE id = $1", (passage_id,)) is not None
+
+
 def get_many(tx: Tx, ids: Sequence[str], whose: Whose | None = None) -> list[Passage]:
     """Return the passages of these ids that exist, in the order of *ids*.
 

@@ -95,7 +95,7 @@ class ToolContext:
         """Return what people are shown of hits that may be cited, by their ids."""
         if not found:
             return []
-        return self.core.database.run(lambda tx: citations.shown(tx, found))
+        return self.core.database.run(lambda tx: citations.shown(tx, found, self.agent_id))
 
     def edit(
         self, label: str, change: Callable[[str], str], reason: str, *, whole: bool = False

@@ -6,6 +6,7 @@ import pytest
 from agent_bench import Bench, ended
 
 from letta_kernel.errors import InvalidInputError, NotFoundError
+from letta_kernel.memory import citations
 from letta_kernel.records import Passage
 from letta_kernel.service import AgentService
 from letta_kernel.store import archives
@@ -34,6 +35,13 @@ def found(service: AgentService, agent: str, query: str, **filters: object) -> l
 def count(service: AgentService, agent: str) -> int:
     state = service.agents.retrieve(agent)
     return service.database.run(lambda tx: archives.passage_count(tx, state.id))
+
+
+def cited(service: AgentService, agent: str, passage: Passage) -> list[str]:
+    hits = {passage.id: citations.Cited(1)}
+    state = service.agents.retrieve(agent)
+    shown = service.database.run(lambda tx: citations.shown(tx, hits, state.id))
+    return [one["text"] for one in shown]
 
 
 def sound(service: AgentService) -> None:
@@ -92,6 +100,7 @@ def test_the_parent_deletes_edits_and_supersedes_behind_the_fork(service: AgentS
     there = service.passages.retrieve(owl.id, agent="eve")
     assert (there.content, there.superseded_by) == (OWL, None)
     assert service.passages.retrieve(cat.id, agent="eve").content == CAT
+    assert [cited(service, one, cat) for one in ("ada", "eve")] == [[], [CAT]]
     with pytest.raises(NotFoundError):
         service.passages.retrieve(cat.id, agent="ada")
     # Of the fork's fork the same holds.
