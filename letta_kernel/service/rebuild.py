@@ -196,8 +196,8 @@ def _tools(parts: _Parts) -> list[dict[str, Any]]:
     tools = [found[one] for one in ids if one in found]
     if tools:
         text = "\n".join(json.dumps(one, ensure_ascii=False) for one in tools)
-        names = [str(one["function"]["name"]) for one in tools]
-        parts.made.pieces.append(Piece("tools", f"tools: {', '.join(names)}", text))
+        name = f"{len(tools)} tools" if len(tools) > 1 else "1 tool"
+        parts.made.pieces.append(Piece("tools", name, text))
     return tools
 
 
