@@ -100,6 +100,26 @@ describe('a timeline', () => {
     expect(view.node.querySelector('script')).toBeNull();
   });
 
+  it('keeps the looks of what is told, fetches nothing for them, and leads on to other steps', async () => {
+    const bar = '<div style="width:40%;height:6px;background:#8c5bd6" title="4 tokens"></div>';
+    const bad = '<div style="background:url(https://x.test/a.png);position:fixed;border-left:3px solid red"></div>';
+    const links = '<a href="#step-7">step-7</a> <a href="javascript:bad()">x</a>';
+    answers['timeline.at'] = () => ({ html: bar + bad + links });
+    answers.explain = () => ({ html: '<p>It was made of words.</p>' });
+    row('r1').click();
+    worded('Look').click();
+    await settle();
+    const told = view.node.querySelector<HTMLElement>('.lk-Told')!;
+    const [first, second] = Array.from(told.querySelectorAll<HTMLElement>('.lk-Rich > div'));
+    expect([first.style.width, first.style.height, first.title]).toEqual(['40%', '6px', '4 tokens']);
+    expect([second.style.background, second.style.position]).toEqual(['', '']);
+    expect(told.innerHTML).not.toContain('javascript:');
+    told.querySelector<HTMLElement>('a[href="#step-7"]')?.click();
+    await settle();
+    expect(last()).toEqual(['explain', { at: 'step-7' }]);
+    expect(told.textContent).toBe('It was made of words.');
+  });
+
   it('rewinds only after it was said what stays done', async () => {
     const would = { runs: 1, blocks: ['human'], changed: [], left: [], outside: ['pay(euros=4)'] };
     answers['timeline.preview'] = () => would;

@@ -10,10 +10,9 @@ from typing import Any
 from letta_kernel.errors import NotFoundError
 from letta_kernel.messages import Message
 from letta_kernel.records import AgentState, Inherited, Passage, Run, Step, Tool, ToolRule
-from letta_kernel.service import outside, points, restoring
+from letta_kernel.service import points, restoring
 from letta_kernel.service.core import Core
 from letta_kernel.service.differences import Difference, Side, difference
-from letta_kernel.service.outside import Effect
 from letta_kernel.service.points import Point
 from letta_kernel.store import (
     agents,
@@ -229,17 +228,6 @@ class Times:
         def work(tx: Tx) -> AgentThen:
             state = self._core.agent(tx, agent)
             return _then(tx, state, points.find(tx, state, ref), limit)
-
-        return self._core.do(work)
-
-    def outside(self, agent: str, ref: str) -> list[Effect]:
-        """Return what a rewind to *ref* could not take back: calls behind it with effects outside."""
-
-        def work(tx: Tx) -> list[Effect]:
-            state = self._core.agent(tx, agent)
-            point = points.find(tx, state, ref)
-            gone = lineage.behind(lineage.line(state, 0), point.parts)
-            return outside.effects(tx, gone)
 
         return self._core.do(work)
 
