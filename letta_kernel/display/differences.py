@@ -106,7 +106,7 @@ def difference_panel(found: Difference) -> Panel:
     ]
     for head, changed in pairs:
         if changed:
-            html.append(el("p", el("b", esc(head))))
+            html.append(el("p", el("b", esc(head)), " ", small(esc(f"− {a} · + {b}"))))
             text.append(f"{head} ({a} to {b})")
         for name, (before, after) in changed.items():
             old, new = _text(before), _text(after)
