@@ -35,12 +35,13 @@ class Past:
         """
         return self.service.timeline.at(self.id, step)
 
-    def fork(self, name: str | None = None, at: str | None = None) -> Self:
+    def fork(self, name: str | None = None, at: str | None = None, *, fresh: bool = False) -> Self:
         """Make an agent that is what this one was *at* a step, or is now; both go on by themselves.
 
         History and passages are shared up to there, not copied; memory blocks are copies.
+        With *fresh* an agent of that name is set aside.
         """
-        made = self.service.forks.fork(self.id, name, at=at)
+        made = self.service.forks.fork(self.id, name, at=at, fresh=fresh)
         return type(self)(made.id, home=self.service.home)  # type: ignore[call-arg]
 
     def rewind(

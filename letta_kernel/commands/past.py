@@ -54,13 +54,14 @@ def fork(
         "What the fork is called; a number behind the name, if not given", None
     ),
     at: str | None = option(f"Where it begins; now, if not given. {POINT}"),
+    fresh: bool = option("Set one of that name aside"),
 ) -> Answer:
     """Make an agent that is what this one was at a step; both go on by themselves.
 
     It shares the history and passages up to there, has copies of the memory blocks, and the tools, rules,
     settings, archives and folders of then.
     """
-    made = door.service.forks.fork(agent.id, name, at=at)
+    made = door.service.forks.fork(agent.id, name, at=at, fresh=fresh)
     said = f"{made.name} is {agent.name} as it {'was at ' + at if at else 'is'}"
     if door.at == "terminal":
         return Answer(f"{said}; {talked_to(door, made)}", made)

@@ -90,6 +90,7 @@ class Forks:
         at: str | None = None,
         conversation: str | None = None,
         purpose: str = "",
+        fresh: bool = False,
     ) -> AgentState:
         """Make an agent that is what another one was at a point in time; both go on by themselves.
 
@@ -104,6 +105,7 @@ class Forks:
         conversation : the conversation that is forked, where *at* names nothing.
         purpose : what a machine makes it for (compare, eval, subagent): it is in no list then, found by its id
             alone, and its name need not be free. Whoever made it deletes it (`Agents.delete`).
+        fresh : an agent of that name is set aside.
 
         Raises
         ------
@@ -119,7 +121,7 @@ class Forks:
             if point.configuration is None:  # a step of before that was recorded: what it has now
                 own = blocks.of_agent(tx, state.id)
                 point.configuration = configurations.current(tx, state, own)[0]
-            fork = self._fresh(tx, state, point, name, purpose)
+            fork = self._fresh(tx, state, point, name, purpose, fresh)
             agents.add(tx, fork)
             held = [*point.blocks.values()]
             known = {one.id: one for one in blocks.get_many(tx, [then.id for then in held])}
@@ -134,13 +136,22 @@ class Forks:
         return self._core.do(work)
 
     def _fresh(
-        self, tx: Tx, state: AgentState, point: Point, name: str | None, purpose: str
+        self,
+        tx: Tx,
+        state: AgentState,
+        point: Point,
+        name: str | None,
+        purpose: str,
+        fresh: bool,
     ) -> AgentState:
         if name is None:
             name = f"{state.name}-{purpose}" if purpose else _free_name(tx, state.name)
         name = check_name(name)
-        if not purpose and (agents.named(tx, name) or self._core.renamed(tx, name)):
+        taken = [] if purpose else [*agents.named(tx, name), *self._core.renamed(tx, name)]
+        if taken and (not fresh or any(one.id == state.id for one in taken)):
             raise NameTakenError(f"There is an agent {name!r} already: choose another name.")
+        for one in taken:
+            agents.save(tx, one.model_copy(update={"set_aside": True}))
         fork = AgentState(
             name=name,
             description=state.description,
@@ -159,6 +170,24 @@ class Forks:
             setattr(fork, field_name, getattr(state, field_name))
         restoring.configure(fork, point.configuration)
         return fork
+
+    def mark(self, agent: str) -> str:
+        """Return what tells an agent as it is now from itself after any change of what a fork would have."""
+
+        def work(tx: Tx) -> str:
+            state = self._core.agent(tx, agent)
+            point = points.present(tx, state)
+            assert point.configuration is not None
+            held = sorted((one.id, one.version) for one in point.blocks.values())
+            about = [
+                state.id,
+                point.seq,
+                point.passage,
+                configurations.name_of(point.configuration),
+            ]
+            return repr([*about, held])
+
+        return self._core.do(work)
 
     def rewind(
         self,

@@ -388,6 +388,13 @@ def test_an_agents_forks_do_it_and_the_agent_stays_as_it_is(
     assert list((folder / "forks").iterdir()) == []
     with pytest.raises(NotFoundError):
         service.agents.retrieve(fork.id)
+    # What it did before it was changed says nothing of it any more.
+    before = len(model.requests)
+    runner.run(planned(agent="ada", cases=cases, repeats=3), folder, project=service)
+    assert len(model.requests) == before
+    service.blocks.update("human", agent="ada", value="Likes cats.")
+    runner.run(planned(agent="ada", cases=cases), folder, project=service)
+    assert len(model.requests) > before
     with pytest.raises(NotFoundError, match="there is no project here"):
         runner.run(planned(agent="ada"), folder.with_name("other.results"))
 

@@ -87,6 +87,11 @@ def test_a_fork_is_what_the_agent_was_and_both_go_on(bench: Bench) -> None:
     assert fork.id != again.id
     with pytest.raises(NameTakenError):
         service.forks.fork("ada", "eve")
+    anew = service.forks.fork("ada", "eve", fresh=True)
+    assert service.agents.retrieve("eve").id == anew.id
+    assert service.agents.retrieve(fork.id).set_aside
+    with pytest.raises(NameTakenError):  # it does not set aside what it is made of
+        service.forks.fork("ada", "ada", fresh=True)
     with pytest.raises(NotFoundError, match="timeline"):
         service.forks.fork("ada", "dan", at="step-12345678")
     sound(bench)

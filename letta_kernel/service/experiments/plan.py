@@ -67,6 +67,7 @@ class Plan:
     agent : whose hidden forks do it; None: agents made for each case, in a project of their own.
     repeats, parallel, threshold, budget : as the file says.
     notes : what was left out as it was read.
+    whose : the agent as it is when the experiment runs: what it did before it changed is no result.
     """
 
     name: str
@@ -84,6 +85,7 @@ class Plan:
     about: str = ""
     notes: list[str] = field(default_factory=list)
     functions: Callable[[str], Grader] | None = None  # reads graders of kind python
+    whose: str = ""
     _graders: dict[str, Sequence[Grader]] = field(default_factory=dict, repr=False)
     _grading: dict[str, str] = field(default_factory=dict, repr=False)
 
@@ -161,7 +163,7 @@ class Plan:
     def trials(self) -> list[Trial]:
         """Return all there is to do: each case with every variant before the next, repeat by repeat."""
         made = []
-        whose = [self.mode, self.agent]
+        whose = [self.mode, self.whose]
         told = {one.name: digest(one.described()) for one in self.variants}
         left_out = {"graders", "expected", "category", "evidence"}
         said = {one.id: digest(one.model_dump(exclude=left_out)) for one in self.cases}

@@ -69,6 +69,8 @@ def run(
     KeyboardInterrupt
         The stop button; what is done is kept.
     """
+    if plan.agent is not None and project is not None:
+        plan.whose = project.forks.mark(plan.agent)
     results = Results(folder, fresh=fresh)
     try:
         known = results.load(plan)
