@@ -5,6 +5,7 @@ import { PanelModel } from '../../src/panel/model/panel';
 import { ArchiveModel, MessagesModel } from '../../src/panel/model/parts';
 import type { Ask } from '../../src/panel/model/records';
 import { agent, block, KernelRpc, message, settle } from './rpc';
+import { NO_PAST } from '../../src/ui/past';
 
 const ask = (rpc: KernelRpc): Ask => (method, params) => rpc.request(method, params);
 
@@ -216,6 +217,25 @@ describe('PanelModel', () => {
     rpc.changed.emit({ what: ['blocks'], agents: null });
     await settle();
     expect(rpc.count('blocks')).toBe(read + 1);
+  });
+
+  it('reads the line again when it was rewound, or another agent was forked from it', async () => {
+    const rpc = new KernelRpc({ timeline: () => NO_PAST });
+    const panel = new PanelModel(rpc);
+    panel.show(true);
+    panel.toggle('timeline', true);
+    rpc.happen('agent-ada', 'run-1', { type: 'run_started', agent_name: 'ada' });
+    rpc.happen('agent-ada', 'run-1', { type: 'run_ended', stop_reason: 'end_turn' });
+    await settle();
+    const read = rpc.count('timeline');
+    expect(panel.chosen?.chat.exchanges).toHaveLength(1);
+    rpc.changed.emit({ what: ['branches'], agents: ['agent-ada'] });
+    await settle();
+    expect(rpc.count('timeline')).toBe(read + 1);
+    expect(panel.chosen?.chat.exchanges).toHaveLength(0);
+    rpc.changed.emit({ what: ['agents', 'branches'], agents: ['agent-eve'] });
+    await settle();
+    expect(rpc.count('timeline')).toBe(read + 2);
   });
 
   it('reads nothing while the kernel is away and everything when it is back', async () => {

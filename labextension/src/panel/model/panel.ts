@@ -144,6 +144,8 @@ export class PanelModel extends Observable {
     for (const [id, model] of this._models) {
       if (agents === null || agents.includes(id)) {
         model.invalidate(what);
+      } else if (what.includes('agents')) {
+        model.timeline.invalidate(); // a fork of it may have come or gone
       }
     }
     if (['agents', 'runs', 'notebook'].some(kind => what.includes(kind))) {
