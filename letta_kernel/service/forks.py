@@ -6,16 +6,14 @@ as a branch that can be returned to. Each is one transaction.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
-from letta_kernel.agent.decisions import pending_calls
 from letta_kernel.errors import InvalidInputError, NameTakenError, NotFoundError
 from letta_kernel.ids import LOCAL_USER, now
-from letta_kernel.messages import DID_NOT_HAPPEN, Message
-from letta_kernel.records import AgentState, Block, Branch, Inherited, OwnThread, Run
+from letta_kernel.records import AgentState, Block, Branch, Inherited, Run
 from letta_kernel.remedies import Do, remedy
-from letta_kernel.service import outside, points, restoring
+from letta_kernel.service import line_ends, outside, points, restoring
 from letta_kernel.service.agent_checks import check_name
 from letta_kernel.service.conversations import openable
 from letta_kernel.service.core import Core
@@ -23,23 +21,16 @@ from letta_kernel.service.outside import Effect
 from letta_kernel.service.points import Point
 from letta_kernel.store import (
     agents,
-    attachments,
     blocks,
     branches,
     configurations,
     conversations,
-    counters,
     identities,
     lineage,
-    messages,
     passage_versions,
     runs,
 )
 from letta_kernel.store.database import Tx
-from letta_kernel.store.mapping import Where
-
-MOST_RUNS = 1000
-"""Runs taken back that a rewind names at most: the newest."""
 
 
 @dataclass(slots=True)
@@ -50,7 +41,7 @@ class Rewound:
     ----------
     to : what it was rewound to, as people call it.
     branch : the old end, kept; None where the new line has all of it.
-    runs : the runs that were taken back, the newest first, at most `MOST_RUNS`.
+    runs : the runs that were taken back, the newest first, at most `line_ends.MOST_RUNS`.
     blocks : labels of memory blocks that have another text now.
     left : shared blocks, and what else was left as it is, each with the reason, in a line.
     changed : what else changed back, in a few words each.
@@ -250,7 +241,7 @@ class Forks:
         else:
             assert to is not None
             point = points.find(tx, state, to)
-        _check_own(state, point)
+        line_ends.check_own(state, point)
         return self._go(tx, state, point, "rewind", shared)
 
     def undo(self, agent: str, *, shared: bool = False, leave: Collection[str] = ()) -> Rewound:
@@ -261,7 +252,7 @@ class Forks:
 
         def work(tx: Tx) -> Rewound:
             state = self._idle(tx, agent)
-            point = points.before_run(tx, state, _to_undo(tx, state))
+            point = points.before_run(tx, state, line_ends.to_undo(tx, state))
             point.blocks = {k: then for k, then in point.blocks.items() if k not in leave}
             return self._go(tx, state, point, "undo", shared, leave)
 
@@ -278,10 +269,12 @@ class Forks:
 
         def work(tx: Tx) -> tuple[Run, list[str]]:
             state = self._core.agent(tx, agent)
-            run = _to_undo(tx, state)
+            run = line_ends.to_undo(tx, state)
             point = points.before_run(tx, state, run)
-            gone = lineage.behind(_line(tx, state), point.parts)
-            own = {step.id for one in _runs_in(tx, gone) for step in runs.steps_of(tx, one.id)}
+            gone = lineage.behind(line_ends.line_of(tx, state), point.parts)
+            own = {
+                step.id for one in line_ends.runs_in(tx, gone) for step in runs.steps_of(tx, one.id)
+            }
             changed = []
             for block in blocks.of_agent(tx, state.id):
                 then = point.blocks.get(block.label)
@@ -306,7 +299,7 @@ class Forks:
             ends = branches.of_agent(tx, state.id)
             if not ends:
                 raise NotFoundError(f"Nothing of {state.name} was taken back: there is no redo.")
-            line = _line(tx, state)
+            line = line_ends.line_of(tx, state)
             if not lineage.begins(line, ends[0].inherits):
                 raise NotFoundError(
                     "Something was said since.", remedy(Do.RETURN_TO, points.short(ends[0].id))
@@ -368,7 +361,7 @@ class Forks:
     def _steps_back(self, tx: Tx, state: AgentState, count: int) -> Point:
         if count < 1:
             raise InvalidInputError("How many steps to take back is a number from 1 on.")
-        rows = steps_of_line(tx, state, count + 1)
+        rows = line_ends.steps_of_line(tx, state, count + 1)
         if len(rows) < count:
             raise NotFoundError(
                 f"{state.name} has {len(rows)} steps: so many cannot be taken back."
@@ -393,8 +386,8 @@ class Forks:
         leave: Collection[str] = (),
     ) -> Rewound:
         if agents.is_waiting(tx, state.id):
-            _decline(tx, state)
-        old = _line(tx, state)
+            line_ends.decline(tx, state)
+        old = line_ends.line_of(tx, state)
         done = Rewound(state, point.name, note=point.note)
         end = self._end_of(tx, state, old, reason, point)
         kept = not lineage.begins(old, point.parts)
@@ -402,12 +395,12 @@ class Forks:
             done.branch = branches.add(tx, end)
         if kept:
             gone = lineage.behind(old, point.parts)
-            done.runs = _runs_in(tx, gone)
+            done.runs = line_ends.runs_in(tx, gone)
             done.outside = outside.effects(tx, gone)
         for one in branches.of_agent(tx, state.id):
             if points.short(one.id) == point.name and one.inherits == point.parts:
                 branches.delete(tx, one.id)  # it is the line now
-        _turn(tx, state, point)
+        line_ends.turn(tx, state, point)
         known = restoring.restore(tx, state, point, shared, leave)
         done.blocks, done.left, done.changed = known.blocks, known.left, known.changed
         agents.save(tx, state)
@@ -420,7 +413,7 @@ class Forks:
         """Return the end that is left, with all that is needed to return to it."""
         own = blocks.of_agent(tx, state.id)
         config, had = configurations.current(tx, state, own)
-        newest = steps_of_line(tx, state, 1)
+        newest = line_ends.steps_of_line(tx, state, 1)
         step = runs.get_step(tx, newest[0]) if newest else None
         return Branch(
             agent_id=state.id,
@@ -435,108 +428,6 @@ class Forks:
             run_id=step.run_id if step is not None else None,
             step_id=step.id if step is not None else None,
         )
-
-
-def steps_of_line(tx: Tx, state: AgentState, count: int) -> list[str]:
-    """Return the ids of the newest steps in which something was said on an agent's line, newest first."""
-    where = Where()
-    lineage.of_thread(where, state.thread)
-    rows = tx.query(
-        f"SELECT step_id FROM messages {where} AND step_id IS NOT NULL GROUP BY step_id"
-        f" ORDER BY max(seq) DESC LIMIT {where.place(count)}",
-        where.params,
-    )
-    return [str(row[0]) for row in rows]
-
-
-def _line(tx: Tx, state: AgentState) -> list[Inherited]:
-    """Return the whole line of an agent up to its newest message and passage."""
-    passage = counters.last(tx, state.id, "passages")
-    newest = messages.page(tx, state.id, limit=1, thread=OwnThread(state.id, (), state.first_seq))
-    return lineage.line(state, passage, newest[0].seq if newest else 0)
-
-
-def _turn(tx: Tx, state: AgentState, point: Point) -> None:
-    """Let an agent go on behind a point; its own begins anew behind its newest numbers."""
-    state.inherits, rest = lineage.resumed(
-        point.parts,
-        state.id,
-        messages.following(tx, state.id),
-        counters.last(tx, state.id, "passages") + 1,
-    )
-    state.first_seq, state.first_passage = rest
-    line = counters.take(tx, state.id, "lines")
-    passage_versions.carry_marks(tx, state.id, point.line, point.moment, state.id, line)
-    attachments.leave(tx, state.id, state.line)
-    state.line = line
-    state.window_start, state.summary_id = point.window_start, point.summary_id
-
-
-def _decline(tx: Tx, state: AgentState) -> None:
-    """Answer the calls that wait for a person on the line that is left: they did not happen."""
-    begin = messages.newest(tx, state.thread, state.window_start, characters=1)
-    seen = messages.window(tx, state.thread, begin)
-    asked = next((m for m in reversed(seen) if m.role == "assistant"), None)
-    if asked is None:
-        return
-    told = [
-        Message(
-            agent_id=state.id,
-            run_id=asked.run_id,
-            step_id=asked.step_id,
-            role="tool",
-            content=DID_NOT_HAPPEN,
-            name=call.name,
-            tool_call_id=call.id,
-            status="interrupted",
-        )
-        for call in pending_calls(seen)
-    ]
-    messages.append(tx, state.id, told)
-
-
-def _check_own(state: AgentState, point: Point) -> None:
-    last = next((part for part in reversed(point.parts) if part.last >= part.first), None)
-    if last is not None and last.thread.startswith("conv-"):
-        raise InvalidInputError(
-            f"{point.name} is in a conversation of {state.name}, which cannot be rewound.",
-            remedy(Do.FORK_FROM, point.name),
-        )
-
-
-def _last_run(tx: Tx, state: AgentState) -> Run | None:
-    """Return the last run of an agent's line as a person counts them: its first part, before approvals."""
-    where = Where()
-    where.add("run_id IS NOT NULL")
-    lineage.of_thread(where, state.thread)
-    row = tx.one(f"SELECT run_id FROM messages {where} ORDER BY seq DESC LIMIT 1", where.params)
-    run = runs.get(tx, row[0]) if row else None
-    while run is not None and run.continues and (before := runs.get(tx, run.continues)):
-        run = before
-    return run
-
-
-def _to_undo(tx: Tx, state: AgentState) -> Run:
-    run = _last_run(tx, state)
-    if run is None:
-        raise NotFoundError(f"{state.name} has no run that could be taken back.")
-    return run
-
-
-def _runs_in(tx: Tx, parts: Sequence[Inherited]) -> list[Run]:
-    """Return the runs that messages of these parts are of, the newest first."""
-    if not parts:
-        return []
-    where = Where()
-    lineage.of_parts(where, parts)
-    rows = tx.query(
-        f"SELECT run_id FROM messages {where} AND run_id IS NOT NULL GROUP BY run_id"
-        f" ORDER BY max(seq) DESC LIMIT {where.place(MOST_RUNS)}",
-        where.params,
-    )
-    ids = [str(row[0]) for row in rows]
-    known = {run.id: run for run in runs.select(tx, "WHERE id = ANY($1::text[])", (ids,))}
-    return [known[one] for one in ids if one in known]
 
 
 def _free_name(tx: Tx, name: str) -> str:
