@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from letta_kernel.records import AgentState, Branch, Inherited
-from letta_kernel.store import indexes, pictures
+from letta_kernel.store import indexes, passage_edits, pictures
 from letta_kernel.store.database import Tx
 from letta_kernel.store.lineage import LAST
 from letta_kernel.store.mapping import Table, load
@@ -89,3 +89,10 @@ def tidy(tx: Tx, state: AgentState) -> None:
         own += [] if deleted else [Inherited(thread=one, first=first, last=LAST)]
         own += [Inherited.model_validate(part) for part in load(text)]
     sweep(tx, state.id, [part for part in own if part.agent in ("", state.id)])
+    if state.first_passage > 1:  # it was rewound: of an end that is forgotten there may be passages
+        ends = [*state.inherits, *(one for end in of_agent(tx, state.id) for one in end.inherits)]
+        ends = [one for one in ends if one.agent in ("", state.id)]
+        now_own = Inherited(
+            thread=state.id, first=0, last=-1, first_passage=state.first_passage, last_passage=LAST
+        )
+        passage_edits.keep_only(tx, state.id, [now_own, *ends, *shared(tx, state.id)])

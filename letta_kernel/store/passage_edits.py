@@ -251,11 +251,30 @@ def drop_owner(tx: Tx, owner_id: str) -> None:
 
 def leave_to_forks(tx: Tx, agent_id: str, parts: Sequence[Inherited]) -> None:
     """Delete what a deleted agent had that is in no *parts* of it which others inherit. Indexes are told."""
+    keep_only(tx, agent_id, parts)
+    purge_due.drop(tx, agent_id)
+
+
+def keep_only(tx: Tx, agent_id: str, parts: Sequence[Inherited]) -> None:
+    """Delete the passages of an agent that are in none of these parts of its lines. Indexes are told."""
     scope = Scope(tuple(Stretch(one.first_passage, one.last_passage) for one in parts))
     rows = tx.query(
         f"DELETE FROM passages WHERE agent_id = $1 AND NOT {scope.rows()} RETURNING id", (agent_id,)
     )
     gone = [str(row[0]) for row in rows]
-    unmark(tx, gone)
     indexes.announce(tx, agent_id, "passages", "delete", gone)
-    purge_due.drop(tx, agent_id)
+    rows = tx.query(
+        f"DELETE FROM passages WHERE agent_id = $2 AND id IN (SELECT id FROM passage_versions"
+        f" WHERE owner_id = $1 AND NOT {scope.rows()}) RETURNING id",
+        (agent_id, agent_id + PAST),
+    )
+    past = [str(row[0]) for row in rows]
+    indexes.announce(tx, agent_id + PAST, "passages", "delete", past)
+    tx.execute(
+        "UPDATE passages SET superseded_by = NULL, superseded_at = NULL"
+        " WHERE superseded_by IN (SELECT unnest($1::text[]))",
+        ([*gone, *past],),
+    )
+    tx.execute(
+        "DELETE FROM passage_versions WHERE id IN (SELECT unnest($1::text[]))", ([*gone, *past],)
+    )

@@ -226,6 +226,12 @@ def test_a_rewind_and_redo_take_passages_along(bench: Bench) -> None:
     (other,) = service.forks.branches("ada")
     service.forks.rewind("ada", other.id)
     assert listed(service, "ada") == [CAT, fox.content]
+    (end,) = service.forks.branches("ada")
+    service.forks.forget_branch("ada", end.id)  # and what it alone had is deleted
+    rows = service.database.run(lambda tx: tx.query("SELECT content FROM passages ORDER BY seq"))
+    assert OWL not in [row[0] for row in rows]
+    assert listed(service, "ada") == [CAT, fox.content]
+    sound(service)
     service.passages.forget([cat.id], agent="ada")  # it is its own all the same: gone on every line
     assert listed(service, "ada") == [fox.content]
     assert len(service.passages.gaps("ada")) == 1
