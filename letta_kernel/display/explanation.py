@@ -227,7 +227,6 @@ def _request(told: Any) -> Panel | None:
         "must call": told.tool_choice,
         "form of the answer": told.response_format,
         "left out, since the model refuses it": told.refused,
-        "window": {k: v for k, v in told.window.items() if v is not None},
     }
     inside = [_message(one) for one in told.messages]
     if told.tools:
@@ -240,6 +239,9 @@ def _request(told: Any) -> Panel | None:
             inside.append(
                 el("div", el("b", esc(name)), " ", code_in_line(one_line(_json(value), 2_000)))
             )
+    sight = _sight(told.window)
+    if sight:
+        inside.append(el("div", el("b", "in sight"), " ", esc(sight)))
     if told.body:
         size = f"{len(told.body.encode()):,} bytes"
         inside.append(
@@ -252,7 +254,22 @@ def _request(told: Any) -> Panel | None:
     text += [
         f"  {name}: {one_line(_json(value), 300)}" for name, value in settings.items() if value
     ]
+    text += [f"  in sight: {sight}"] if sight else []
     return Panel(html, "\n".join(text))
+
+
+def _sight(window: dict[str, Any]) -> str:
+    """Return what of the history was in the context window, in words."""
+    if not window.get("count"):
+        return ""
+    said = f"{words.count(window['count'], 'message')} of the history"
+    if window.get("first") is not None and window.get("last") is not None:
+        said += f", {window['first']:,} to {window['last']:,}"
+    if window.get("summary"):
+        said += ", and a summary of what went before"
+    if window.get("tokens"):
+        said += f"; the model takes {window['tokens']:,} tokens"
+    return said
 
 
 def _message(entry: dict[str, Any]) -> str:
