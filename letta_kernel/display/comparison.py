@@ -30,8 +30,8 @@ _MOST_TEXT = 4_000  # characters of an answer, in text
 _WIDTH = 110  # characters of all columns together, in text
 _NARROWEST = 24
 
-OPEN = "%agent keep N lets one go on as its agent; %agent keep none throws all away."
-"""What is said as long as nothing is decided, in a notebook's words."""
+OPEN = "One of them can go on as its agent; the others are thrown away then."
+"""What is said as long as nothing is decided, where no door says how it is."""
 
 
 class ComparisonPanel(Panel):

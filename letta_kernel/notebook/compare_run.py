@@ -9,7 +9,7 @@ from typing import Any
 from letta_kernel.api.comparison import Compared, compared
 from letta_kernel.commands import at
 from letta_kernel.commands.arguments import parse
-from letta_kernel.display.comparison import OPEN, comparison_panel
+from letta_kernel.display.comparison import comparison_panel
 from letta_kernel.errors import InvalidInputError
 from letta_kernel.ids import new_id
 from letta_kernel.notebook.output import progress
@@ -21,6 +21,7 @@ from letta_kernel.service.compare import Comparison
 from letta_kernel.service.variants import read_settings, switches
 
 CELL = "%%compare"
+OPEN = "%agent keep N lets one go on as its agent; %agent keep none throws all away."
 STOPPED = "Stopped; what the forks did is thrown away, and the agent is as it was."
 _MOST_NAMED = 8  # tools
 

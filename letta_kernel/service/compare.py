@@ -578,9 +578,7 @@ def _check(
             f"That makes {len(variants) * repeat} runs; {MOST_RUNS} can be compared: repeat it less."
         )
     if len(variants) * repeat == 1:
-        raise InvalidInputError(
-            "One run is no comparison: name two models (--models a,b), or say --repeat 3."
-        )
+        raise InvalidInputError("One run is no comparison: name two models, or repeat it.")
     for name, value in (("budget", budget), ("budget_tokens", budget_tokens)):
         if value is not None and not 0 < value < 1e12:
             raise InvalidInputError(f"{name} is a number above zero, not {value!r}.")

@@ -60,7 +60,7 @@ class Forgetting:
             if other and now:
                 raise InvalidInputError(
                     f"{state.name} inherited the passage {other[0].id!r}: for good it is forgotten in"
-                    f" {line_marks.holder(tx, other[0])}. Without --now (now=True) it goes here alone."
+                    f" {line_marks.holder(tx, other[0])}. Not for good it can be forgotten here alone."
                 )
             if other:
                 line_marks.hide(tx, sight, other)
