@@ -174,7 +174,8 @@ def _named(tx: Tx, state: AgentState, ref: str) -> tuple[str, str]:
                 rows = tx.query(
                     f"SELECT id FROM {table} WHERE starts_with(id, $1)"
                     " AND agent_id = ANY($2::text[]) LIMIT 2",
-                    (ref if known else f"{name}-{ref}", owners),
+                    # What another agent left is no part of what was shared with this one.
+                    (ref if known else f"{name}-{ref}", [state.id] if name == "branch" else owners),
                 )
                 found += [(table, str(row[0])) for row in rows]
     if len(found) > 1:

@@ -98,6 +98,8 @@ def _statement(connection: duckdb.DuckDBPyConnection, sql: str) -> duckdb.Statem
         found = connection.extract_statements(sql)
     except duckdb.Error as error:
         raise InvalidInputError(f"The query failed: {_line(error)}") from None
+    except TypeError:  # of a surrogate
+        raise InvalidInputError("The query holds characters that are none.") from None
     if len(found) != 1:
         said = f"this has {len(found)}" if found else "there is none"
         raise InvalidInputError(f"One statement at a time; {said}.")
@@ -127,6 +129,10 @@ def _answered(
     except duckdb.InterruptException:
         raise InvalidInputError(
             f"The query took more than {seconds:g} seconds and was given up: ask for less, or give it more."
+        ) from None
+    except (OverflowError, ValueError) as error:  # an interval, a moment that Python has none for
+        raise InvalidInputError(
+            f"A value is too large to be shown ({_line(error)}): turn it into text, CAST(… AS text)."
         ) from None
     except RuntimeError as error:
         if driver_errors.is_interrupt(error):

@@ -374,3 +374,20 @@ def test_a_store_of_before_can_be_rewound_too(bench: Bench, tmp_path: Path) -> N
         assert not service.agents.view("ada").pending
         service.forks.redo("ada")
         assert service.store.check().findings == []
+
+
+def test_a_fork_is_not_led_to_what_its_parent_left(bench: Bench) -> None:
+    service = bench.service
+    say(bench, "One", "ONE")
+    shared = service.steps.list()[0][0].id
+    service.forks.fork("ada", "eve")
+    secret = remember(bench, "Two", "The parent's secret.")
+    later = service.steps.list()[0][0].id
+    service.forks.undo("ada")
+    (left,) = service.forks.branches("ada")
+    for point in (left.id, later, secret, left.id[:12]):
+        for act in (service.timeline.at, service.forks.rewind):
+            with pytest.raises(NotFoundError):
+                act("eve", point)
+        assert "secret" not in human(bench, "eve")
+    assert service.timeline.at("eve", shared).blocks["human"] == "Kim"

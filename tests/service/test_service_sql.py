@@ -139,6 +139,8 @@ REFUSED = (
     "SELECT settings FROM agents",
     "SELECT getenv('HOME')",
     "FROM query('FROM access_tokens')",
+    "SELECT INTERVAL 100000000 YEARS",
+    "SELECT '\ud800'",
 )
 
 
