@@ -17,7 +17,7 @@ from letta_kernel.display.html import diff_html
 from letta_kernel.display.markdown import markdown_html
 from letta_kernel.display.style import el, fold, small
 from letta_kernel.display.tables import Panel
-from letta_kernel.service.compare import ComparedRun, Comparison
+from letta_kernel.service.compared import ComparedRun, Comparison
 
 _COLUMNS = "display:flex;flex-wrap:wrap;gap:8px 24px;align-items:flex-start"
 _COLUMN = "flex:1 1 260px;min-width:0;overflow-wrap:break-word"

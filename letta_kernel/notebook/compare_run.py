@@ -17,7 +17,7 @@ from letta_kernel.notebook.session import Session
 from letta_kernel.notebook.template import Filled
 from letta_kernel.project import settle
 from letta_kernel.records import AgentState
-from letta_kernel.service.compare import Comparison
+from letta_kernel.service.compared import Comparison
 from letta_kernel.service.variants import read_settings, switches
 
 CELL = "%%compare"

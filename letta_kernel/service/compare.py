@@ -10,24 +10,14 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing, suppress
 from contextvars import copy_context
-from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
 from letta_kernel import settings
 from letta_kernel.agent.settings import AgentSettings, Budget
 from letta_kernel.errors import InvalidInputError, LettaError, NotFoundError
-from letta_kernel.ids import new_id, now
+from letta_kernel.ids import now
 from letta_kernel.messages import (
-    ANSWER_TOOL,
-    ApprovalRequested,
-    Event,
-    MemoryChanged,
-    RunEnded,
-    RunStarted,
-    StepEnded,
-    ToolReturned,
-    ToolStarted,
     Usage,
 )
 from letta_kernel.models import registry
@@ -37,11 +27,12 @@ from letta_kernel.records import FORK_OF, OWNER, AgentState
 from letta_kernel.service.agent_checks import check_max_steps
 from letta_kernel.service.agents import Agents
 from letta_kernel.service.blocks import Blocks
+from letta_kernel.service.compare_work import SharedBudget, Work
+from letta_kernel.service.compared import ComparedRun, Comparison, Heard
 from letta_kernel.service.forks import Forks
 from letta_kernel.service.runs import Runs, sendable
 from letta_kernel.service.tools import Tools
 from letta_kernel.service.variants import MOST_REPEATS, MOST_RUNS, Variant
-from letta_kernel.stop_reasons import failed
 from letta_kernel.store.lease import is_dead, is_here, process_owner
 from letta_kernel.tools.execute import ToolHost
 
@@ -53,140 +44,6 @@ _MOST_OPEN = 8  # comparisons that wait for a decision; the oldest is thrown awa
 
 Watch = Callable[[float, str], None]
 """Is told how far it has come: a share (0 to 1) and a text. Called on the thread that compares."""
-
-
-@dataclass(slots=True)
-class ComparedRun:
-    """How one variant answered once.
-
-    Attributes
-    ----------
-    number : by which it is kept, from 1.
-    column, repeat : its variant's place, from 0, and which of the repeats it is, from 1.
-    agent_id : the fork's; empty where none could be made.
-    problem : why there is no answer, or not the whole; empty if all went well.
-    calls : each tool that was called, and how that ended.
-    changed : labels of the memory blocks it wrote.
-    memory : the text of each block at the end, by label.
-    seconds, first_token : in seconds.
-    """
-
-    number: int
-    column: int
-    repeat: int
-    variant: Variant
-    agent_id: str = ""
-    run_id: str = ""
-    model: str = ""
-    answer: str = ""
-    problem: str = ""
-    stop_reason: str = ""
-    calls: list[tuple[str, str]] = field(default_factory=list)
-    changed: list[str] = field(default_factory=list)
-    memory: dict[str, str] = field(default_factory=dict)
-    steps: int = 0
-    usage: Usage = field(default_factory=Usage)
-    seconds: float = 0.0
-    first_token: float | None = None
-
-
-@dataclass(slots=True)
-class Comparison:
-    """What came of one message to several variants.
-
-    Attributes
-    ----------
-    variants : one for each column.
-    runs : by their numbers.
-    before : the text of each block before, by the agent's id and label.
-    kept : the number of the run that was kept, 0 if all were thrown away, None as long as that is open.
-    decided : called with the comparison when it is.
-    """
-
-    text: str
-    variants: list[Variant]
-    runs: list[ComparedRun]
-    agents: dict[str, AgentState]
-    before: dict[str, dict[str, str]]
-    id: str = field(default_factory=lambda: new_id("comparison"))
-    kept: int | None = None
-    seconds: float = 0.0
-    decided: list[Callable[[Comparison], None]] = field(default_factory=list)
-
-    def agent_of(self, run: ComparedRun) -> AgentState:
-        """Return the agent that a run's fork was made of."""
-        return self.agents[run.variant.agent]
-
-    def run(self, number: int) -> ComparedRun:
-        """Return the run of that number; `NotFoundError` if there is none."""
-        if not 1 <= number <= len(self.runs):
-            raise NotFoundError(f"There is no run {number}: they are 1 to {len(self.runs)}.")
-        return self.runs[number - 1]
-
-    def rows(self) -> list[dict[str, Any]]:
-        """Return one row for each run, in plain values."""
-        return [self._row(run) for run in self.runs]
-
-    def _row(self, run: ComparedRun) -> dict[str, Any]:
-        one = run.variant
-        return {
-            "number": run.number,
-            "variant": one.label or self.agent_of(run).name,
-            "repeat": run.repeat,
-            "agent": self.agent_of(run).name,
-            "model": run.model or one.model or "",
-            "instructions": one.instructions,
-            "settings": dict(one.settings),
-            "memory": one.memory is not False,
-            "tools": one.tools or "on",
-            "answer": run.answer,
-            "problem": run.problem,
-            "stop_reason": run.stop_reason,
-            "steps": run.steps,
-            "calls": [name for name, _ in run.calls],
-            "failed_calls": [name for name, status in run.calls if status != "ok"],
-            "memory_changed": list(run.changed),
-            "prompt_tokens": run.usage.prompt_tokens,
-            "completion_tokens": run.usage.completion_tokens,
-            "cached_tokens": run.usage.cached_tokens,
-            "cost": run.usage.cost,
-            "seconds": run.seconds,
-            "first_token": run.first_token,
-            "kept": self.kept == run.number,
-            "agent_id": run.agent_id,
-            "run_id": run.run_id,
-        }
-
-
-class _Purse:
-    """Shares what all runs of a comparison may take together: each gets an equal part of what is left."""
-
-    def __init__(self, cost: float | None, tokens: int | None, runs: int) -> None:
-        self._cost, self._tokens, self._waiting = cost, tokens, runs
-        self._lock = threading.Lock()
-
-    def take(self) -> Budget:
-        """Take one run's share."""
-        with self._lock:
-            count, self._waiting = max(1, self._waiting), self._waiting - 1
-            share = Budget(
-                None if self._cost is None else max(0.0, self._cost) / count,
-                None if self._tokens is None else max(0, self._tokens) // count,
-            )
-            self._spend(share.cost or 0.0, share.tokens or 0)
-            return share
-
-    def give_back(self, share: Budget, usage: Usage) -> None:
-        """Put back what of a share was not taken."""
-        with self._lock:
-            self._spend((usage.cost or 0.0) - (share.cost or 0.0), 0)
-            self._spend(0.0, usage.total_tokens - (share.tokens or 0))
-
-    def _spend(self, cost: float, tokens: int) -> None:
-        if self._cost is not None:
-            self._cost -= cost
-        if self._tokens is not None:
-            self._tokens -= tokens
 
 
 class Compare:
@@ -265,8 +122,13 @@ class Compare:
             before,
         )
         switch = cancel or Cancel()
-        work = _Work(
-            compared, pictures, max_steps, host, switch, _Purse(budget, budget_tokens, len(planned))
+        work = Work(
+            compared,
+            pictures,
+            max_steps,
+            host,
+            switch,
+            SharedBudget(budget, budget_tokens, len(planned)),
         )
         began = now()
         try:
@@ -392,7 +254,7 @@ class Compare:
         except LettaError as error:
             run.problem = error.text
 
-    def _carry_out(self, work: _Work, at_once: int, watch: Watch) -> None:
+    def _carry_out(self, work: Work, at_once: int, watch: Watch) -> None:
         runs = [run for run in work.compared.runs if not run.problem]
         if any(self._lives_here(work, run) for run in runs):
             for run in runs:
@@ -417,7 +279,7 @@ class Compare:
             pool.shutdown(wait=False, cancel_futures=True)
             wait([one for one in futures if not one.cancelled()], timeout=_ENDING)
 
-    def _lives_here(self, work: _Work, run: ComparedRun) -> bool:
+    def _lives_here(self, work: Work, run: ComparedRun) -> bool:
         """Whether a function of this process is among a run's tools."""
         host = work.host(work.compared.agent_of(run).id)
         if host is None:
@@ -427,14 +289,14 @@ class Compare:
             for tool in self._tools.list(run.agent_id)
         )
 
-    def _answer(self, work: _Work, run: ComparedRun, host: ToolHost | None) -> None:
+    def _answer(self, work: Work, run: ComparedRun, host: ToolHost | None) -> None:
         """Let a fork answer; what goes wrong is the run's problem."""
         if work.cancel.cancelled:
             run.problem = "Stopped before it began."
             return
-        share = work.purse.take()
+        share = work.budget.take()
         work.begins(run)
-        heard = _Heard(run)
+        heard = Heard(run)
         try:
             if share.used_up(Usage()) is not None:
                 raise InvalidInputError("The budget is used up; it was sent nothing.")
@@ -456,7 +318,7 @@ class Compare:
         except LettaError as error:
             run.problem = error.text
         finally:
-            work.purse.give_back(share, run.usage)
+            work.budget.give_back(share, run.usage)
             work.ended(run)
         try:
             run.memory = {one.label: one.value for one in self._blocks.list(run.agent_id)}
@@ -469,99 +331,6 @@ class Compare:
         if total is None:
             return None
         return Budget(cost=max(0.0, total - (self._runs.cost(state.id).cost or 0.0)))
-
-
-@dataclass(slots=True)
-class _Work:
-    """What the runs of a comparison share while they go on; may be told of from several threads."""
-
-    compared: Comparison
-    pictures: Sequence[Picture]
-    max_steps: int | None
-    host: Callable[[str], ToolHost | None]
-    cancel: Cancel
-    purse: _Purse
-    _done: int = 0
-    _doing: dict[int, str] = field(default_factory=dict)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    @property
-    def share(self) -> float:
-        """The share of the runs that are over."""
-        return self._done / max(1, len(self.compared.runs))
-
-    def begins(self, run: ComparedRun) -> None:
-        """Take note that a run begins."""
-        with self._lock:
-            self._doing[run.number] = "begins"
-
-    def hears(self, run: ComparedRun, event: Event) -> None:
-        """Take note of what a run does."""
-        match event:
-            case ToolStarted() if event.name != ANSWER_TOOL:
-                said = f"calls {event.name}"
-            case StepEnded():
-                said = f"step {event.number} done"
-            case _:
-                return
-        with self._lock:
-            if run.number in self._doing:
-                self._doing[run.number] = said
-
-    def ended(self, run: ComparedRun) -> None:
-        """Take note that a run is over."""
-        with self._lock:
-            self._doing.pop(run.number, None)
-            self._done += 1
-
-    def told(self) -> str:
-        """Return in a line how far it has come."""
-        with self._lock:
-            doing = [f"{number}: {said}" for number, said in sorted(self._doing.items())]
-            return " · ".join([f"{self._done} of {len(self.compared.runs)}", *doing])
-
-
-class _Heard:
-    """What is heard of one run."""
-
-    def __init__(self, run: ComparedRun) -> None:
-        self._run = run
-        self._asked: list[str] = []
-        self._ended: RunEnded | None = None
-        self._said: list[str] = []
-
-    def take(self, event: Event) -> None:
-        run = self._run
-        match event:
-            case RunStarted():
-                run.run_id, run.model = event.run_id, event.model
-            case StepEnded():
-                said = (one.said for one in event.messages if one.role == "assistant")
-                self._said += [text for text in said if text.strip()]
-            case ToolReturned() if event.name != ANSWER_TOOL:
-                run.calls.append((event.name, event.status))
-            case MemoryChanged() if event.label not in run.changed:
-                run.changed.append(event.label)
-            case ApprovalRequested():
-                self._asked = list(dict.fromkeys(call.name for call in event.calls))
-            case RunEnded():
-                self._ended = event
-                run.answer = "\n\n".join(self._said)
-                run.stop_reason, run.steps = event.stop_reason, event.steps
-                run.usage, run.seconds = event.usage, event.seconds
-                run.first_token, run.model = event.first_token, event.model or run.model
-
-    def problem(self) -> str:
-        """Return in one line why there is no answer, or not the whole; empty if there is."""
-        ended = self._ended
-        if self._asked:
-            names = ", ".join(self._asked)
-            return f"It would have asked for your approval of {names}; a comparison asks nobody."
-        if ended is None or ended.stop_reason == "cancelled":
-            return "Stopped before it had answered."
-        if failed(ended.stop_reason):
-            return ended.error or ended.stop_reason
-        return ended.error or ""
 
 
 def _check(

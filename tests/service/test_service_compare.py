@@ -16,7 +16,7 @@ from letta_kernel.errors import InvalidInputError, NotFoundError
 from letta_kernel.models.base import Cancel
 from letta_kernel.records import FORK_OF, OWNER
 from letta_kernel.service import AgentService
-from letta_kernel.service.compare import Comparison
+from letta_kernel.service.compared import Comparison
 from letta_kernel.service.variants import Variant, read_settings, variants
 from letta_kernel.store import invariants
 from letta_kernel.store.lease import process_owner
