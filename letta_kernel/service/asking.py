@@ -11,14 +11,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing
-from contextvars import copy_context
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol
 
-from letta_kernel import settings
+from letta_kernel import parallel, settings
 from letta_kernel.agent.settings import Budget
 from letta_kernel.agent_messages import (
     NOTIFY,
@@ -372,21 +370,13 @@ class Asking:
         self, others: Sequence[AgentState], one: Callable[[AgentState], Reply], talk: Talk
     ) -> list[Reply]:
         """Return what *one* returns for each, some at the same time, in their order."""
-        pool = ThreadPoolExecutor(settings.ASK_AT_ONCE(), thread_name_prefix="asked")
-        futures: list[Future[Reply]] = []
-        try:
-            futures += [pool.submit(copy_context().run, one, other) for other in others]
-            pending = set(futures)
-            while pending:  # short waits: the stop button must reach us
-                pending = wait(pending, timeout=0.1, return_when=FIRST_COMPLETED).not_done
-            return [future.result() for future in futures]
-        except KeyboardInterrupt:
-            talk.cancel.cancel()
-            pool.shutdown(wait=False, cancel_futures=True)
-            wait([one for one in futures if not one.cancelled()], timeout=_ENDING)
-            raise
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+        return parallel.at_once(
+            [partial(one, other) for other in others],
+            settings.ASK_AT_ONCE(),
+            "asked",
+            stop=talk.cancel.cancel,
+            ending=_ENDING,
+        )
 
 
 def _host_for(host: ToolHost | None, agent_id: str) -> ToolHost | None:

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing, suppress
-from contextvars import copy_context
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
-from letta_kernel import settings
+from letta_kernel import parallel, settings
 from letta_kernel.agent.settings import AgentSettings, Budget
 from letta_kernel.errors import InvalidInputError, LettaError, NotFoundError
 from letta_kernel.ids import now
@@ -261,23 +260,14 @@ class Compare:
                 watch(work.share, work.told())
                 self._answer(work, run, work.host(work.compared.agent_of(run).id))
             return
-        pool = ThreadPoolExecutor(min(at_once, max(1, len(runs))), thread_name_prefix="compared")
-        futures: list[Future[None]] = []
-        try:
-            futures += [
-                pool.submit(copy_context().run, self._answer, work, run, None) for run in runs
-            ]
-            pending = set(futures)
-            while pending:  # short waits: the stop button must reach us
-                watch(work.share, work.told())
-                pending = wait(pending, timeout=0.1, return_when=FIRST_COMPLETED).not_done
-            for future in futures:
-                future.result()
-        finally:
-            if any(not one.done() for one in futures):
-                work.cancel.cancel()
-            pool.shutdown(wait=False, cancel_futures=True)
-            wait([one for one in futures if not one.cancelled()], timeout=_ENDING)
+        parallel.at_once(
+            [partial(self._answer, work, run, None) for run in runs],
+            at_once,
+            "compared",
+            stop=work.cancel.cancel,
+            ending=_ENDING,
+            look=lambda: watch(work.share, work.told()),
+        )
 
     def _lives_here(self, work: Work, run: ComparedRun) -> bool:
         """Whether a function of this process is among a run's tools."""

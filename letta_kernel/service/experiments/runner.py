@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from contextvars import copy_context
+from functools import partial
 from pathlib import Path
 
+from letta_kernel import parallel
 from letta_kernel.agent.settings import AgentSettings
 from letta_kernel.errors import LettaError
 from letta_kernel.messages import Usage
@@ -31,8 +31,6 @@ from letta_kernel.tools.execute import ToolHost
 
 Watch = Callable[[float, str], None]
 """Is told how far it has come: a share (0 to 1) and a text. Called on the thread that runs the experiment."""
-
-_LOOK = 0.1  # seconds between two looks: the stop button must reach us
 
 
 def run(
@@ -156,33 +154,18 @@ class _Run:
                         self._tell()
                         self._do(stage, trial)
                 else:
-                    self._at_once(stage)
+                    parallel.at_once(
+                        [partial(self._do, stage, trial) for trial in self.left],
+                        self._plan.parallel,
+                        "experiment",
+                        stop=self._cancel.cancel,
+                        ending=None,
+                        look=self._tell,
+                    )
             except KeyboardInterrupt:
                 self._cancel.cancel()
                 raise
         self._tell()
-
-    def _at_once(self, stage: Stage) -> None:
-        pool = ThreadPoolExecutor(self._plan.parallel, thread_name_prefix="experiment")
-        waiting = iter(self.left)
-        pending: set[Future[None]] = set()
-        try:
-            while True:
-                while len(pending) < self._plan.parallel and not self._cancel.cancelled:
-                    if (trial := next(waiting, None)) is None:
-                        break
-                    pending.add(pool.submit(copy_context().run, self._do, stage, trial))
-                if not pending:
-                    return
-                done, pending = wait(pending, timeout=_LOOK, return_when=FIRST_COMPLETED)
-                for one in done:
-                    one.result()
-                self._tell()
-        except BaseException:
-            self._cancel.cancel()
-            raise
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
 
     @contextmanager
     def _limited(self) -> Iterator[None]:
@@ -235,6 +218,9 @@ class _Run:
                 self._known[trial.key] = kept
         except Unfinished:
             return
+        except BaseException:
+            self._cancel.cancel()  # nothing can be kept: the others need not go on
+            raise
         finally:
             with self._lock:
                 self._running.discard(trial.key)
