@@ -27,6 +27,7 @@ from letta_kernel.service.core import CAME_WITH, RENAMED, Core, Memories
 from letta_kernel.service.tools import Tools
 from letta_kernel.stop_reasons import StopReason
 from letta_kernel.store import (
+    agent_deletion,
     agents,
     branches,
     conversations,
@@ -297,7 +298,7 @@ class Agents:
             agents.save(tx, state)
             agents.set_window(tx, state.id, begin, None)
             conversations.forget_history(tx, state.id, begin)
-            agents.let_go(tx, lent)
+            agent_deletion.let_go(tx, lent)
             return self._core.agent(tx, state.id)
 
         return self._core.do(work)
@@ -311,9 +312,9 @@ class Agents:
             conversations.check_idle(tx, state.id)
             for one in agents.list_all(tx, set_aside=True):
                 if one.looks_after == state.id:  # a run of it that goes on finds out
-                    agents.delete(tx, one.id)
+                    agent_deletion.delete(tx, one.id)
             _delete_forks(tx, state.id)
-            agents.delete(tx, state.id)
+            agent_deletion.delete(tx, state.id)
             kept.put(tx, f"{CAME_WITH}{state.id}", None)
 
         self._core.do(work)
@@ -430,7 +431,7 @@ def _delete_forks(tx: Tx, agent_id: str) -> None:
     """Delete what machines forked of an agent, and of those in turn; a run of theirs that goes on finds out."""
     for one in agents.hidden(tx, of=agent_id):
         _delete_forks(tx, one.id)
-        agents.delete(tx, one.id)
+        agent_deletion.delete(tx, one.id)
 
 
 def _owned_by(tx: Tx, identity_id: str | None, keys: Sequence[str] | None) -> set[str]:

@@ -20,6 +20,7 @@ from letta_kernel.service.core import Core
 from letta_kernel.service.outside import Effect
 from letta_kernel.service.points import Point
 from letta_kernel.store import (
+    agent_deletion,
     agents,
     blocks,
     branches,
@@ -346,7 +347,7 @@ class Forks:
                 raise NotFoundError(f"{state.name} has no branch {branch!r}.")
             branches.delete(tx, kept.id)
             branches.tidy(tx, state)
-            agents.let_go(tx, {part.agent for part in kept.inherits} - {state.id})
+            agent_deletion.let_go(tx, {part.agent for part in kept.inherits} - {state.id})
 
         self._core.do(work)
 

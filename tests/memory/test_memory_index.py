@@ -14,7 +14,7 @@ from letta_kernel.messages import Message
 from letta_kernel.models.embedding import embedder
 from letta_kernel.models.embedding_static import StaticEmbedder
 from letta_kernel.records import AgentState, Passage
-from letta_kernel.store import agents, indexes, messages, passage_edits, passages
+from letta_kernel.store import agent_deletion, agents, indexes, messages, passage_edits, passages
 from letta_kernel.store.database import Database
 from letta_kernel.store.vector_queries import condition
 from letta_kernel.store.vectors import IndexBrokenError
@@ -408,7 +408,7 @@ def test_deleting_an_agent_tells_the_index(tmp_path):
     database.run(lambda tx: agents.add(tx, state))
     fill(archive, 3, agent=state.id)
     archive.catch_up()
-    database.run(lambda tx: agents.delete(tx, state.id))
+    database.run(lambda tx: agent_deletion.delete(tx, state.id))
     archive.catch_up()
     assert ids_in(archive, state.id) == []
     database.close()

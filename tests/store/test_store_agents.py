@@ -12,6 +12,7 @@ from letta_kernel.ids import now
 from letta_kernel.messages import Message
 from letta_kernel.records import AgentState, Block, Passage, Run, Step, Tool, ToolRule
 from letta_kernel.store import (
+    agent_deletion,
     agents,
     blocks,
     indexes,
@@ -112,8 +113,8 @@ def test_deleting_takes_all_that_is_only_its_own(database: Database, ada: AgentS
         runs.add_step(tx, step)
 
     database.run(fill)
-    assert database.run(lambda tx: agents.delete(tx, ada.id)) is True
-    assert database.run(lambda tx: agents.delete(tx, ada.id)) is False
+    assert database.run(lambda tx: agent_deletion.delete(tx, ada.id)) is True
+    assert database.run(lambda tx: agent_deletion.delete(tx, ada.id)) is False
 
     def look(tx):  # type: ignore[no-untyped-def]
         assert agents.get(tx, ada.id) is None
@@ -169,7 +170,7 @@ def test_a_lease_ends_by_itself_unless_renewed(database: Database, ada: AgentSta
 
 def test_leases_of_agents_that_are_gone(database: Database, ada: AgentState) -> None:
     fence = database.run(lambda tx: agents.acquire(tx, ada.id, ME, 60))
-    database.run(lambda tx: agents.delete(tx, ada.id))
+    database.run(lambda tx: agent_deletion.delete(tx, ada.id))
     with pytest.raises(ConflictError, match="deleted"):
         database.run(lambda tx: agents.check_fence(tx, ada.id, fence))
     with pytest.raises(NotFoundError):

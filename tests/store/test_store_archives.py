@@ -6,7 +6,7 @@ import pytest
 
 from letta_kernel.errors import ConflictError, NotFoundError
 from letta_kernel.records import AgentState, Block, Identity, Passage, SharedArchive
-from letta_kernel.store import agents, archives, blocks, identities, passages
+from letta_kernel.store import agent_deletion, archives, blocks, identities, passages
 from letta_kernel.store.database import Database
 
 
@@ -80,7 +80,7 @@ def test_deleting_an_agent_leaves_the_archive(database: Database, ada: AgentStat
     archive = SharedArchive(name="one")
     database.run(lambda tx: archives.add(tx, archive))
     database.run(lambda tx: archives.attach(tx, ada.id, archive.id))
-    database.run(lambda tx: agents.delete(tx, ada.id))
+    database.run(lambda tx: agent_deletion.delete(tx, ada.id))
     assert database.run(lambda tx: archives.agents_with(tx, archive.id)) == []
     assert database.run(lambda tx: archives.get(tx, archive.id)) is not None
 
@@ -128,7 +128,7 @@ def test_identities_belong_to_agents_and_blocks_until_these_go(
     assert [identity.id for identity in owned] == [made.id]
     with pytest.raises(NotFoundError, match="no block"):
         database.run(lambda tx: identities.attach(tx, "block", "block-none", made.id))
-    database.run(lambda tx: agents.delete(tx, ada.id))
+    database.run(lambda tx: agent_deletion.delete(tx, ada.id))
     database.run(lambda tx: blocks.delete(tx, block.id))
     assert database.run(lambda tx: identities.owned(tx, "agent", made.id)) == []
     assert database.run(lambda tx: identities.owned(tx, "block", made.id)) == []

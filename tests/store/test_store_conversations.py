@@ -7,7 +7,7 @@ import pytest
 from letta_kernel.errors import AgentBusyError, NotFoundError
 from letta_kernel.messages import Message
 from letta_kernel.records import AgentState, Conversation, Inherited, Run
-from letta_kernel.store import agents, conversations, indexes, lease, messages, runs
+from letta_kernel.store import agent_deletion, agents, conversations, indexes, lease, messages, runs
 from letta_kernel.store.database import Database, Tx
 from letta_kernel.store.lease import process_owner
 
@@ -138,7 +138,7 @@ def test_lists_are_filtered_ordered_and_paged(database: Database, ada: AgentStat
 def test_an_agent_takes_its_conversations_with_it(database: Database, ada: AgentState) -> None:
     one = made(database, ada)
     database.run(lambda tx: say(tx, ada, "hello", one))
-    database.run(lambda tx: agents.delete(tx, ada.id))
+    database.run(lambda tx: agent_deletion.delete(tx, ada.id))
     left = "SELECT id FROM conversations UNION SELECT id FROM messages UNION SELECT agent_id FROM leases"
     assert database.run(lambda tx: tx.query(left)) == []
     with pytest.raises(NotFoundError):

@@ -6,7 +6,7 @@ import pytest
 
 from letta_kernel.messages import Message
 from letta_kernel.records import AgentState, Group, GroupMessage, Run
-from letta_kernel.store import agents, groups, invariants, messages, runs
+from letta_kernel.store import agent_deletion, agents, groups, invariants, messages, runs
 from letta_kernel.store.database import Database, Tx
 
 
@@ -131,7 +131,7 @@ def test_who_goes_leaves_the_groups(
     managed = Group(agent_ids=[ben.id], manager_type="supervisor", manager_agent_id=ada.id)
     database.run(lambda tx: groups.add(tx, managed))
     database.run(lambda tx: groups.heard(tx, team.id, ada.id, 1))
-    database.run(lambda tx: agents.delete(tx, ada.id))
+    database.run(lambda tx: agent_deletion.delete(tx, ada.id))
     left = database.run(lambda tx: groups.list_all(tx, hidden=True))
     assert [(one.id, one.agent_ids) for one in left] == [(team.id, [ben.id])]
     assert database.run(invariants.find) == []
