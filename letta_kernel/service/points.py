@@ -129,7 +129,8 @@ def cut(parts: list[Inherited], seq: int, passage: int, moment: datetime | None)
                 "last_passage": min(part.last_passage, passage) if had else 0,
             }
         )
-        if moment is not None and not fresh.moment:
+        until = sights.moment_of(fresh.moment)
+        if moment is not None and (until is None or moment < until):
             fresh.moment = moment.isoformat()
         found.append(fresh)
     return found

@@ -164,7 +164,7 @@ def of_agent(tx: Tx, agent_id: str, *, hidden: bool = False, own: bool = False) 
         return Sight((agent_id, *(one for one, _ in links)))
     parts = [Inherited.model_construct(**one) for one in load(inherits or "[]")]
     now = Inherited(thread=agent_id, first=0, last=0, agent=agent_id, first_passage=first or 0)
-    return of_line(tx, agent_id, [*parts, now], links, line=line or 0, hidden=hidden)
+    return of_line(tx, agent_id, [*parts, now], links, line=line or 0, hidden=hidden, grows=True)
 
 
 def of_folders(tx: Tx, agent_id: str) -> Sight:
@@ -184,13 +184,14 @@ def of_line(
     line: int = 0,
     moment: datetime | None = None,
     hidden: bool = False,
+    grows: bool = False,
 ) -> Sight:
     """Return what there is in a line, and in archives as they are seen from it.
 
     Parameters
     ----------
     parts
-        The last may be one that still grows: without a moment, and with 0 as its last passage.
+        Where the line *grows*, the last of them has all passages from its first on.
     line, moment
         The number of the reader's line, and when it is looked at; None for now.
     hidden
@@ -199,8 +200,7 @@ def of_line(
     spans: dict[str, tuple[Span, ...]] = {}
     for number, part in enumerate(parts, 1):
         owner, until = part.agent or reader, moment_of(part.moment)
-        grows = number == len(parts) and until is None and not part.last_passage
-        last = None if grows else part.last_passage
+        last = None if grows and number == len(parts) else part.last_passage
         if last is None or last >= max(part.first_passage, 1):
             span = Span(part.first_passage, last, None, until)
             spans[owner] = (*spans.get(owner, ()), span)
@@ -305,7 +305,7 @@ _BEGINNING = datetime.min.replace(tzinfo=UTC)
 
 def _later(known: Version, one: Version, order: Mapping[str, int]) -> bool:
     """Whether *one* came after *known*: further along the line, or edited later."""
-    ranks = [(order[v.owner_id], v.since or _BEGINNING) for v in (known, one)]
+    ranks = [(order[v.owner_id], v.seq, v.since or _BEGINNING) for v in (known, one)]
     return ranks[1] > ranks[0]
 
 

@@ -409,3 +409,21 @@ def test_a_deleted_agent_leaves_its_forks_whole(bench: Bench) -> None:
     service.agents.delete("eve")
     assert service.database.run(lambda tx: tx.one(left, (ada,))) == (0,)
     sound(service)
+
+
+def test_what_was_edited_before_the_point_can_be_edited_behind_it(bench: Bench) -> None:
+    service = bench.service
+    cat = keep(service, CAT)
+    first = say(bench)
+    service.passages.tag([cat.id], ["pets"], agent="ada")
+    point = say(bench)
+    service.passages.tag([cat.id], ["stove"], agent="ada")
+    say(bench)
+    service.forks.rewind("ada", point)
+    assert service.passages.tag([cat.id], ["warm"], agent="ada")[0].tags == ["pets", "warm"]
+    (there,) = service.passages.list("ada")
+    assert (there.id, there.tags) == (cat.id, ["pets", "warm"])
+    assert found(service, "ada", "", tags=["stove"]) == []
+    service.forks.rewind("ada", first)
+    assert [one.tags for one in service.passages.list("ada")] == [[]]
+    sound(service)
