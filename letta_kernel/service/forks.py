@@ -10,8 +10,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from letta_kernel.errors import InvalidInputError, NameTakenError, NotFoundError
-from letta_kernel.ids import LOCAL_USER, now
-from letta_kernel.records import AgentState, Block, Branch, Inherited, Run
+from letta_kernel.records import AgentState, Branch, Inherited, Run
 from letta_kernel.remedies import Do, remedy
 from letta_kernel.service import line_ends, outside, points, restoring
 from letta_kernel.service.agent_checks import check_name
@@ -117,7 +116,7 @@ class Forks:
             agents.add(tx, fork)
             held = [*point.blocks.values()]
             known = {one.id: one for one in blocks.get_many(tx, [then.id for then in held])}
-            copies = [_copy(then, known.get(then.id)) for then in held]
+            copies = [restoring.copied(then, known.get(then.id)) for then in held]
             blocks.add_first(tx, copies, fork.id, f"forked at {point.name}")
             passage_versions.carry_marks(tx, state.id, point.line, point.moment, fork.id, fork.line)
             restoring.attach(tx, fork, point, source_id=state.id)
@@ -436,14 +435,3 @@ def _free_name(tx: Tx, name: str) -> str:
     while agents.named(tx, f"{name}-{number}"):
         number += 1
     return f"{name}-{number}"
-
-
-def _copy(then: points.BlockThen, old: Block | None) -> Block:
-    """Return a block for a fork with the text it had; what else it is comes from the one that is there."""
-    block = Block(label=then.label, value=then.value, created_by=LOCAL_USER)
-    if old is not None:
-        block.limit, block.description = old.limit, old.description
-        block.read_only, block.tags, block.metadata = old.read_only, old.tags, old.metadata
-    block.limit = max(block.limit, len(block.value))
-    block.created_at = block.updated_at = now()
-    return block

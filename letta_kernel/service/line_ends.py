@@ -45,7 +45,9 @@ def line_of(tx: Tx, state: AgentState) -> list[Inherited]:
 
 
 def turn(tx: Tx, state: AgentState, point: Point) -> None:
-    """Let an agent go on behind a point; its own begins anew behind its newest numbers."""
+    """Let an agent go on behind a point; its own begins anew behind the newest numbers, its and the line's."""
+    messages.go_on_behind(tx, state.id, point.seq)
+    counters.raise_to(tx, state.id, "passages", point.passage)
     state.inherits, rest = lineage.resumed(
         point.parts,
         state.id,

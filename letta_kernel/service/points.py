@@ -59,6 +59,7 @@ class Point:
     Attributes
     ----------
     name : how it is called: the beginning of an id.
+    owner : the agent whose blocks are named: itself, or one whose history it shares.
     parts : the line of history up to it.
     seq, passage : the numbers of the last message and the last passage there.
     moment : when that was.
@@ -75,6 +76,7 @@ class Point:
     seq: int
     passage: int
     moment: datetime
+    owner: str = ""
     line: int = 0
     steps: tuple[str, ...] = ()
     window_start: int = 0
@@ -220,6 +222,7 @@ def of_step(tx: Tx, state: AgentState, step: Step) -> Point:
         seq=seq,
         passage=passage,
         moment=end,
+        owner=owner,
         line=line_number,
         steps=tuple(steps),
         window_start=begin,
@@ -254,6 +257,7 @@ def before_run(tx: Tx, state: AgentState, run: Run) -> Point:
         seq=seq,
         passage=passage,
         moment=moment,
+        owner=run.agent_id,
         line=line_number,
         window_start=begin,
         summary_id=summary,
@@ -280,6 +284,7 @@ def of_branch(tx: Tx, branch: Branch) -> Point:
         seq=last,
         passage=passage,
         moment=branch.created_at,
+        owner=branch.agent_id,
         line=branch.line,
         window_start=branch.window_start,
         summary_id=branch.summary_id,
@@ -311,6 +316,7 @@ def present(tx: Tx, state: AgentState) -> Point:
         seq=seq,
         passage=passage,
         moment=moment,
+        owner=state.id,
         line=state.line,
         window_start=state.window_start,
         summary_id=state.summary_id,

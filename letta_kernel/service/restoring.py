@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from letta_kernel.ids import LOCAL_USER
+from letta_kernel.ids import LOCAL_USER, new_id, now
 from letta_kernel.records import AgentState, Block, Configuration, Tool, ToolUse
 from letta_kernel.service.points import BlockThen, Point
 from letta_kernel.store import agents, attachments, blocks, configurations, tools
@@ -129,7 +129,10 @@ def _as_then(there: dict[str, Tool], use: ToolUse, then: Tool | None) -> Tool | 
     if now_is is None:
         return _in_sandbox(then)
     fresh = _in_sandbox(then).model_copy(update={"id": _beside(use)})
-    return there.get(fresh.id) or fresh
+    beside = there.get(fresh.id)
+    if beside is None or configurations.version(beside) == configurations.version(fresh):
+        return beside or fresh
+    return fresh.model_copy(update={"id": new_id("tool")})  # somebody has changed that one
 
 
 def _in_sandbox(then: Tool) -> Tool:
@@ -137,6 +140,17 @@ def _in_sandbox(then: Tool) -> Tool:
         return then
     fresh = {"kind": "source", "runs_in": "sandbox", "notebook": None, "cell_id": None}
     return then.model_copy(update=fresh)
+
+
+def copied(then: BlockThen, old: Block | None) -> Block:
+    """Return a new block with the text one had; what else it is comes from the *old* one, if that is there."""
+    block = Block(label=then.label, value=then.value, created_by=LOCAL_USER)
+    if old is not None:
+        block.limit, block.description = old.limit, old.description
+        block.read_only, block.tags, block.metadata = old.read_only, old.tags, old.metadata
+    block.limit = max(block.limit, len(block.value))
+    block.created_at = block.updated_at = now()
+    return block
 
 
 def restore(
@@ -147,14 +161,39 @@ def restore(
     told.changed += configure(state, point.configuration)
     agents.save(tx, state)
     attach(tx, state, point, told, source_id=state.id)
-    own = {block.label: block for block in blocks.of_agent(tx, state.id)}
+    own = blocks.of_agent(tx, state.id)
+    wanted = _same(tx, state, point, own)
+    labels = {*point.blocks}
+    stay = {one.id for one in wanted.values() if one is not None}
+    for block in own:
+        off = point.configuration is not None or block.label in labels
+        if off and block.id not in stay and block.label not in leave:
+            blocks.detach(tx, state.id, block.id)
+            told.changed.append(f"the block {block.label} is off")
+    has = {block.id for block in own}
     for label, then in point.blocks.items():
-        _block(tx, state, point, own.get(label), then, shared, told)
-    if point.configuration is not None:
-        for label in own.keys() - point.blocks.keys() - {*leave}:
-            blocks.detach(tx, state.id, own[label].id)
-            told.changed.append(f"the block {label} is off")
+        _block(tx, state, point, wanted[label], has, then, shared, told)
     return told
+
+
+def _same(tx: Tx, state: AgentState, point: Point, own: Sequence[Block]) -> dict[str, Block | None]:
+    """Return the block that each of a point's is now, by its label then; None for one that is nowhere.
+
+    It is the very block, whatever it is called now. Where that is gone, or another agent's that this one was
+    forked from, it is the agent's block of that label.
+    """
+    by_label = {block.label: block for block in own}
+    known: dict[str, Block] = {}
+    if point.owner == state.id:
+        ids = [then.id for then in point.blocks.values()]
+        known = {one.id: one for one in blocks.get_many(tx, ids)}
+    found: dict[str, Block | None] = {}
+    for label, then in point.blocks.items():
+        there = by_label.get(label)
+        if there is not None and there.id in known and there.id != then.id:
+            there = None  # it was another then
+        found[label] = known.get(then.id) or there
+    return found
 
 
 def _block(
@@ -162,29 +201,32 @@ def _block(
     state: AgentState,
     point: Point,
     now_is: Block | None,
+    has: Collection[str],
     then: BlockThen,
     shared: bool,
     told: Restored,
 ) -> None:
     reason = f"rewind to {point.name}"
     if now_is is None:
-        there = blocks.get(tx, then.id)
-        if there is None:
-            limit = max(len(then.value), 1)
-            there = Block(label=then.label, value=then.value, created_by=LOCAL_USER)
-            there.limit = max(there.limit, limit)
-            blocks.add(tx, there, reason=reason)
-        blocks.attach(tx, state.id, there.id)
-        told.changed.append(f"the block {then.label} is back")
-        now_is = there
-    if now_is.value == then.value:
-        return
+        now_is = copied(then, blocks.get(tx, then.id))
+        blocks.add(tx, now_is, reason=reason)
     others = [one for one in blocks.agents_with(tx, now_is.id) if one != state.id]
-    if others and not shared:
+    free = shared or not others
+    if now_is.label != then.label and free:
+        told.changed.append(f"the block {now_is.label} is called {then.label}")
+        now_is.label = then.label
+        blocks.update(tx, now_is)
+    if now_is.id not in has:
+        blocks.attach(tx, state.id, now_is.id)
+        told.changed.append(f"the block {then.label} is back")
+    if now_is.value == then.value and now_is.label == then.label:
+        return
+    if not free:
         names = [found.name for one in others[:3] if (found := agents.get(tx, one)) is not None]
         told.left.append(
             f"The block {then.label}: {', '.join(names)} has it too: it is left as it is."
         )
         return
-    blocks.write(tx, now_is.id, then.value, actor=LOCAL_USER, reason=reason)
-    told.blocks.append(then.label)
+    if now_is.value != then.value:
+        blocks.write(tx, now_is.id, then.value, actor=LOCAL_USER, reason=reason)
+        told.blocks.append(then.label)

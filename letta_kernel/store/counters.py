@@ -28,6 +28,13 @@ def start(tx: Tx, owner_id: str, kind: str, value: int) -> None:
     tx.execute("INSERT INTO counters VALUES ($1, $2, $3)", (owner_id, kind, value))
 
 
+def raise_to(tx: Tx, owner_id: str, kind: str, value: int) -> None:
+    """Let a series go on behind *value*, unless it is there already."""
+    behind = value - last(tx, owner_id, kind)
+    if behind > 0:
+        take(tx, owner_id, kind, behind)
+
+
 def forget(tx: Tx, owner_id: str) -> None:
     """Remove all series of *owner_id*."""
     tx.execute("DELETE FROM counters WHERE owner_id = $1", (owner_id,))

@@ -262,6 +262,13 @@ def following(tx: Tx, agent_id: str) -> int:
     return int(row[0]) if row else 0
 
 
+def go_on_behind(tx: Tx, agent_id: str, seq: int) -> None:
+    """Let an agent's next message have a number behind *seq*."""
+    tx.execute(
+        "UPDATE leases SET next_seq = $2 WHERE agent_id = $1 AND next_seq < $2", (agent_id, seq + 1)
+    )
+
+
 def clear(tx: Tx, agent_id: str) -> int:
     """Delete an agent's whole history but what forks share; return how many messages that was.
 
