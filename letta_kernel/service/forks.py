@@ -187,6 +187,7 @@ class Forks:
         *,
         steps: int | None = None,
         shared: bool = False,
+        alone: bool = False,
     ) -> Rewound:
         """Bring an agent back to a point in its own thread; what came after stays as a branch.
 
@@ -198,6 +199,8 @@ class Forks:
         ----------
         to : a step or run (its end), or a branch, by its id or the beginning of it.
         steps : instead, how many steps to take back, counted from the newest.
+        alone : whoever asks may change this agent alone: it is given no tool, archive, folder, budget or block
+            of others that it has not got, and no other agent is named.
 
         Raises
         ------
@@ -207,7 +210,7 @@ class Forks:
             There is no such point in its history.
         """
 
-        return self._core.do(lambda tx: self._rewound(tx, agent, to, steps, shared))
+        return self._core.do(lambda tx: self._rewound(tx, agent, to, steps, shared, alone))
 
     def preview(
         self,
@@ -229,7 +232,13 @@ class Forks:
         raise AssertionError("unreachable")
 
     def _rewound(
-        self, tx: Tx, agent: str, to: str | None, steps: int | None, shared: bool
+        self,
+        tx: Tx,
+        agent: str,
+        to: str | None,
+        steps: int | None,
+        shared: bool,
+        alone: bool = False,
     ) -> Rewound:
         state = self._idle(tx, agent)
         if (to is None) == (steps is None):
@@ -242,9 +251,16 @@ class Forks:
             assert to is not None
             point = points.find(tx, state, to)
         line_ends.check_own(state, point)
-        return self._go(tx, state, point, "rewind", shared)
+        return self._go(tx, state, point, "rewind", shared, alone=alone)
 
-    def undo(self, agent: str, *, shared: bool = False, leave: Collection[str] = ()) -> Rewound:
+    def undo(
+        self,
+        agent: str,
+        *,
+        shared: bool = False,
+        leave: Collection[str] = (),
+        alone: bool = False,
+    ) -> Rewound:
         """Take back the last run of an agent's own thread: `rewind` to just before it.
 
         *leave* are labels of blocks whose text stays; see `next_undo`.
@@ -254,7 +270,7 @@ class Forks:
             state = self._idle(tx, agent)
             point = points.before_run(tx, state, line_ends.to_undo(tx, state))
             point.blocks = {k: then for k, then in point.blocks.items() if k not in leave}
-            return self._go(tx, state, point, "undo", shared, leave)
+            return self._go(tx, state, point, "undo", shared, leave, alone)
 
         return self._core.do(work)
 
@@ -285,7 +301,7 @@ class Forks:
 
         return self._core.do(work)
 
-    def redo(self, agent: str, *, shared: bool = False) -> Rewound:
+    def redo(self, agent: str, *, shared: bool = False, alone: bool = False) -> Rewound:
         """Return to the end that the last undo or rewind left.
 
         Raises
@@ -304,7 +320,8 @@ class Forks:
                 raise NotFoundError(
                     "Something was said since.", remedy(Do.RETURN_TO, points.short(ends[0].id))
                 )
-            return self._go(tx, state, points.of_branch(tx, ends[0]), "return", shared)
+            end = points.of_branch(tx, ends[0])
+            return self._go(tx, state, end, "return", shared, alone=alone)
 
         return self._core.do(work)
 
@@ -384,6 +401,7 @@ class Forks:
         reason: str,
         shared: bool,
         leave: Collection[str] = (),
+        alone: bool = False,
     ) -> Rewound:
         if agents.is_waiting(tx, state.id):
             line_ends.decline(tx, state)
@@ -401,7 +419,7 @@ class Forks:
             if points.short(one.id) == point.name and one.inherits == point.parts:
                 branches.delete(tx, one.id)  # it is the line now
         line_ends.turn(tx, state, point)
-        known = restoring.restore(tx, state, point, shared, leave)
+        known = restoring.restore(tx, state, point, shared, leave, alone)
         done.blocks, done.left, done.changed = known.blocks, known.left, known.changed
         agents.save(tx, state)
         tx.execute("UPDATE leases SET waiting = false WHERE agent_id = $1", (state.id,))

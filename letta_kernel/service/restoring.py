@@ -15,6 +15,9 @@ from letta_kernel.tools import builtin
 
 OF_AGENT = ("model", "embedding", "style", "instructions", "max_steps", "tool_rules")
 """Fields of an agent that its configuration has, beside its settings."""
+_SECRET = ("environment",)
+_SET_FOR_IT = (*_SECRET, "budget", "budget_tokens", "budget_total", "notebook_tools")
+"""Settings that whoever may change one agent alone does not set."""
 
 
 @dataclass(slots=True)
@@ -26,16 +29,19 @@ class Restored:
     changed: list[str] = field(default_factory=list)
 
 
-def configure(state: AgentState, config: Configuration | None) -> list[str]:
+def configure(
+    state: AgentState, config: Configuration | None, stays: Collection[str] = _SECRET
+) -> list[str]:
     """Give *state* the model, settings, rules and so on of a configuration; return the names of what changed.
 
-    What its settings hold in secrets stays as it is: no configuration has them.
+    The settings of *stays* are left as they are, secrets always: no configuration has them.
     """
     if config is None:
         return []
     fresh: dict[str, Any] = {name: getattr(config, name) for name in OF_AGENT}
-    secrets = {key: value for key, value in state.settings.items() if key == "environment"}
-    fresh["settings"] = {**config.settings, **secrets}
+    then = {key: value for key, value in config.settings.items() if key not in stays}
+    left = {key: value for key, value in state.settings.items() if key in stays}
+    fresh["settings"] = {**then, **left}
     changed = [name for name, value in fresh.items() if getattr(state, name) != value]
     for name in changed:
         setattr(state, name, fresh[name])
@@ -43,21 +49,38 @@ def configure(state: AgentState, config: Configuration | None) -> list[str]:
 
 
 def attach(
-    tx: Tx, state: AgentState, point: Point, told: Restored | None = None, *, source_id: str
+    tx: Tx,
+    state: AgentState,
+    point: Point,
+    told: Restored | None = None,
+    *,
+    source_id: str,
+    alone: bool = False,
 ) -> None:
     """Give an agent exactly the tools, archives and folders of a point, as far as they are there.
 
     They were those of the agent *source_id*: archives and folders are seen as they were then (`attachments`).
+    *alone*: it is given none that it has not got.
     """
     told, config = told if told is not None else Restored(), point.configuration
     if config is None:
         return
-    _tools(tx, state, config, told)
+    if not alone:
+        _tools(tx, state, config, told)
+    elif _uses(tx, state) != [(one.id, one.version, one.asks) for one in config.tools]:
+        told.left.append(
+            "Tools: those of then are not given back to who may change one agent alone."
+        )
     kinds: tuple[tuple[attachments.What, list[str]], ...] = (
         ("archive", config.archives),
         ("folder", config.folders),
     )
     for what, wanted in kinds:
+        if alone and set(wanted) != set(attachments.ids(tx, what, state.id)):
+            told.left.append(
+                f"{what.capitalize()}s: those of then are not given back to who may change one agent alone."
+            )
+            continue
         gone, changed = attachments.inherit(
             tx, what, wanted, source_id, state.id, point.line, point.moment, point.steps
         )
@@ -70,8 +93,7 @@ def attach(
 
 def _tools(tx: Tx, state: AgentState, config: Configuration, told: Restored) -> None:
     now_has = tools.attached(tx, state.id)
-    same = [(tool.id, configurations.version(tool), asks) for tool, asks in now_has]
-    if same == [(one.id, one.version, one.asks) for one in config.tools]:
+    if _uses(tx, state) == [(one.id, one.version, one.asks) for one in config.tools]:
         return
     then = configurations.tools_of(tx, {one.version for one in config.tools})
     ids = [one.id for one in config.tools] + [_beside(one) for one in config.tools]
@@ -89,6 +111,13 @@ def _tools(tx: Tx, state: AgentState, config: Configuration, told: Restored) -> 
     after = {use.name for _, use in wanted}
     if before != after:
         told.changed.append(f"tools ({', '.join(sorted(before ^ after))})")
+
+
+def _uses(tx: Tx, state: AgentState) -> list[tuple[str, str, bool | None]]:
+    """Return the tools an agent has, as a configuration names them."""
+    return [
+        (tool.id, configurations.version(tool), asks) for tool, asks in tools.attached(tx, state.id)
+    ]
 
 
 def names(tx: Tx, table: Literal["archives", "folders"], ids: Sequence[str]) -> list[str]:
@@ -154,13 +183,21 @@ def copied(then: BlockThen, old: Block | None) -> Block:
 
 
 def restore(
-    tx: Tx, state: AgentState, point: Point, shared: bool, leave: Collection[str] = ()
+    tx: Tx,
+    state: AgentState,
+    point: Point,
+    shared: bool,
+    leave: Collection[str] = (),
+    alone: bool = False,
 ) -> Restored:
-    """Give an agent what it had at *point*, but for the blocks to *leave*; the caller writes *state*."""
+    """Give an agent what it had at *point*, but for the blocks to *leave*; the caller writes *state*.
+
+    *alone*: for somebody who may change this agent alone, and be told of no other.
+    """
     told = Restored()
-    told.changed += configure(state, point.configuration)
+    told.changed += configure(state, point.configuration, _SET_FOR_IT if alone else _SECRET)
     agents.save(tx, state)
-    attach(tx, state, point, told, source_id=state.id)
+    attach(tx, state, point, told, source_id=state.id, alone=alone)
     own = blocks.of_agent(tx, state.id)
     wanted = _same(tx, state, point, own)
     labels = {*point.blocks}
@@ -172,7 +209,7 @@ def restore(
             told.changed.append(f"the block {block.label} is off")
     has = {block.id for block in own}
     for label, then in point.blocks.items():
-        _block(tx, state, point, wanted[label], has, then, shared, told)
+        _block(tx, state, point, wanted[label], has, then, shared, told, alone)
     return told
 
 
@@ -205,6 +242,7 @@ def _block(
     then: BlockThen,
     shared: bool,
     told: Restored,
+    alone: bool,
 ) -> None:
     reason = f"rewind to {point.name}"
     if now_is is None:
@@ -212,6 +250,11 @@ def _block(
         blocks.add(tx, now_is, reason=reason)
     others = [one for one in blocks.agents_with(tx, now_is.id) if one != state.id]
     free = shared or not others
+    if alone and others:
+        if now_is.id not in has:
+            told.left.append(f"The block {then.label}: it is another agent's now.")
+            return
+        free = free and not now_is.read_only and now_is.label == then.label
     if now_is.label != then.label and free:
         told.changed.append(f"the block {now_is.label} is called {then.label}")
         now_is.label = then.label
@@ -223,6 +266,8 @@ def _block(
         return
     if not free:
         names = [found.name for one in others[:3] if (found := agents.get(tx, one)) is not None]
+        if alone:
+            names = ["another agent"]
         told.left.append(
             f"The block {then.label}: {', '.join(names)} has it too: it is left as it is."
         )

@@ -153,6 +153,11 @@ def _links(
     return {str(one): spans_of(seen) for one, seen in rows}
 
 
+def ids(tx: Tx, what: What, agent_id: str) -> list[str]:
+    """Return the ids of the archives, or folders, that an agent has, in order."""
+    return [*_links(tx, what, agent_id)]
+
+
 def let_go(tx: Tx, what: What, owner_id: str) -> list[str]:
     """Take a deleted archive or folder from all who see it as it stands; return who sees it as it was."""
     rows = tx.query(

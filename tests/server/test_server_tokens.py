@@ -261,6 +261,26 @@ def test_where_memory_comes_from_tells_a_token_of_one_agent_nothing_of_others(fi
     assert field.web.get(other, headers=owner).status_code == 404
 
 
+def test_a_rewind_by_a_token_of_one_agent_gives_nothing_back(field: Field) -> None:
+    service, ada = field.service, field.ada["agent_id"]
+    shared = service.blocks.create(Block(label="common", value="1"))
+    for agent in (ada, field.bob["agent_id"]):
+        service.blocks.attach(shared.id, agent=agent)
+    field.scripted.say("Hello.")
+    list(service.runs.send(ada, "Hello"))
+    service.blocks.update(shared.id, value="2")
+    service.tools.detach(field.ada["tool_id"], agent=ada)
+    who, path = field.token("write", "ada"), f"/v1/agents/{ada}"
+    done = field.web.post(f"{path}/undo", headers=who)
+    assert done.status_code == 200, done.text
+    assert "another agent has it too" in done.text
+    assert "bob" not in done.text
+    assert field.web.post(f"{path}/redo", headers=who, json={"shared": True}).status_code == 200
+    assert field.ada["tool_id"] not in [tool.id for tool in service.tools.list(ada)]
+    service.tools.attach(field.ada["tool_id"], agent=ada)
+    service.blocks.delete(shared.id)
+
+
 def test_to_talk_is_not_to_choose_the_model(field: Field) -> None:
     talks, writes, bob = field.token("talk", "bob"), field.token("write", "bob"), field.bob
     agent = bob["agent_id"]

@@ -391,3 +391,50 @@ def test_a_fork_is_not_led_to_what_its_parent_left(bench: Bench) -> None:
                 act("eve", point)
         assert "secret" not in human(bench, "eve")
     assert service.timeline.at("eve", shared).blocks["human"] == "Kim"
+
+
+def test_who_may_change_one_agent_alone_gets_nothing_back_by_a_rewind(bench: Bench) -> None:
+    """A token of one agent can rewind it: what its owner has taken from it stays taken."""
+    service = bench.service
+    tool = service.tools.upsert(
+        Tool(**schema_from_source(PAY), source=PAY, kind="source", runs_in="sandbox")
+    )
+    service.tools.attach(tool.id, agent="ada")
+    archive = service.archives.create("papers")
+    service.archives.attach(archive.id, agent="ada")
+    service.agents.update("ada", settings={"budget": 5.0})
+    shared = service.blocks.create(Block(label="ours", value="then", read_only=True))
+    lent = service.blocks.create(Block(label="lent", value="then"))
+    service.agents.create("bob")
+    for block, agent in ((shared, "ada"), (shared, "bob"), (lent, "ada"), (lent, "bob")):
+        service.blocks.attach(block.id, agent=agent)
+    say(bench, "One", "ONE")
+    step = service.steps.list()[0][0].id
+    remember(bench, "Two", "TWO")
+    service.tools.detach(tool.id, agent="ada")
+    service.archives.detach(archive.id, agent="ada")
+    service.blocks.detach(lent.id, agent="ada")
+    service.agents.update("ada", settings={"budget": 1.0})
+    service.blocks.update(shared.id, value="now")
+    service.blocks.update(lent.id, value="bob's")
+
+    def has() -> tuple[list[str], list[str], list[str], Any]:
+        return (
+            [one.name for one in service.tools.list("ada") if one.name == "pay"],
+            [one.name for one in service.archives.list(agent="ada")],
+            sorted(
+                one.value for one in service.blocks.list("ada") if one.label in ("ours", "lent")
+            ),
+            service.agents.retrieve("ada").settings["budget"],
+        )
+
+    done = service.forks.rewind("ada", step, shared=True, alone=True)
+    assert (human(bench), has()) == ("Kim", ([], [], ["now"], 1.0))
+    assert len(done.left) == 4
+    assert "bob" not in "".join(done.left)
+    service.forks.redo("ada", alone=True)
+    assert "TWO" in human(bench)
+    service.forks.undo("ada", alone=True)
+    assert has() == ([], [], ["now"], 1.0)
+    service.forks.rewind("ada", step, shared=True)
+    assert has() == (["pay"], ["papers"], ["then", "then"], 5.0)

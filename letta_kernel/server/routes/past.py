@@ -205,21 +205,27 @@ def fork_agent(service: Service, agent_id: str, asked: ForkIn | None = None) -> 
 def rewind_agent(service: Service, agent_id: str, asked: RewindIn) -> RewoundShape:
     """Go back to a step, run or branch; the old end stays as a branch."""
     own = agent_of(service, agent_id)
-    return _rewound(service.forks.rewind(own, asked.to, steps=asked.steps, shared=asked.shared))
+    return _rewound(
+        service.forks.rewind(
+            own, asked.to, steps=asked.steps, shared=asked.shared, alone=own_agent() is not None
+        )
+    )
 
 
 @router.post("/agents/{agent_id}/undo", operation_id="undo_run")
 def undo_run(service: Service, agent_id: str, asked: UndoIn | None = None) -> RewoundShape:
     """Take back the last run."""
     shared = asked is not None and asked.shared
-    return _rewound(service.forks.undo(agent_of(service, agent_id), shared=shared))
+    own = agent_of(service, agent_id)
+    return _rewound(service.forks.undo(own, shared=shared, alone=own_agent() is not None))
 
 
 @router.post("/agents/{agent_id}/redo", operation_id="redo_run")
 def redo_run(service: Service, agent_id: str, asked: UndoIn | None = None) -> RewoundShape:
     """Return to the end that the last undo or rewind left."""
     shared = asked is not None and asked.shared
-    return _rewound(service.forks.redo(agent_of(service, agent_id), shared=shared))
+    own = agent_of(service, agent_id)
+    return _rewound(service.forks.redo(own, shared=shared, alone=own_agent() is not None))
 
 
 def _rewound(done: Rewound) -> RewoundShape:
