@@ -26,7 +26,7 @@ def timeline(
     door: Door,
     agent: AgentState = AGENT,
     limit: int | None = LIMIT,
-    at: str | None = option(f"What it was at one point. {POINT}"),
+    at: str | None = option(f"What it was at one point. {POINT}", values="point"),
 ) -> Answer:
     """Show what an agent went through: runs, their steps, the ends it was rewound from, its forks.
 
@@ -53,7 +53,7 @@ def fork(
     name: str | None = argument(
         "What the fork is called; a number behind the name, if not given", None
     ),
-    at: str | None = option(f"Where it begins; now, if not given. {POINT}"),
+    at: str | None = option(f"Where it begins; now, if not given. {POINT}", values="point"),
     fresh: bool = option("Set one of that name aside"),
 ) -> Answer:
     """Make an agent that is what this one was at a step; both go on by themselves.
@@ -72,7 +72,7 @@ def fork(
 def rewind(
     door: Door,
     agent: AgentState = AGENT,
-    to: str | None = argument(POINT, None),
+    to: str | None = argument(POINT, None, values="point"),
     steps: int | None = option("How many steps to take back", least=1),
     shared: bool = SHARED,
     yes: bool = YES,
@@ -185,8 +185,8 @@ def _agreed(door: Door, what: str, yes: bool) -> bool:
 def diff(
     door: Door,
     agent: AgentState = AGENT,
-    one: str = argument(f"An agent, NAME@STEP, or a point of this one. {POINT}"),
-    other: str = argument("The same; now, if not given", "now"),
+    one: str = argument(f"An agent, NAME@STEP, or a point of this one. {POINT}", values="points"),
+    other: str = argument("The same; now, if not given", "now", values="points"),
 ) -> Answer:
     """Show what two points, branches or forks say, know and can do differently."""
     from letta_kernel.display.differences import difference_panel

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 _MOST_FILES = 100
 _MOST_STEPS = 20
+_MOST_RUNS = 20
 FIXED: dict[str, tuple[str, ...]] = {
     "switch": ("on", "off"),
     "match": ("any", "all"),
@@ -107,8 +108,10 @@ def _stored(kind: str, door: Door, agent: str | None) -> list[str]:
         return list(door.service.agents.retrieve(agent).settings.get("breakpoints") or ())
     if agent is not None and kind == "call":
         return [call.id for call in door.service.runs.pending(agent)]
-    if agent is not None and kind == "step":
-        return _steps(door, agent)
+    if agent is not None and kind in ("step", "point"):
+        return _points(door, agent, branches=kind == "point")
+    if agent is not None and kind == "points":
+        return ["now", *_points(door, agent, branches=True), *values("agent", door, agent)]
     if agent is not None and kind == "passage":
         return [passage.id for passage in door.service.passages.list(agent)]
     if agent is not None and kind == "forgotten":
@@ -116,11 +119,21 @@ def _stored(kind: str, door: Door, agent: str | None) -> list[str]:
     return []
 
 
-def _steps(door: Door, agent: str) -> list[str]:
-    """Return the newest steps of an agent, and their runs, newest first."""
-    agent_id = door.service.agents.retrieve(agent).id
-    found = door.service.steps.list(agent_id=agent_id, limit=_MOST_STEPS)
-    return list(dict.fromkeys(one for step, _ in found for one in (step.id, step.run_id)))
+def _points(door: Door, agent: str, branches: bool) -> list[str]:
+    """Return the newest steps an agent went through, a fork's inherited ones too, and their runs, newest first.
+
+    *branches*: behind them, the old ends it can return to.
+    """
+    line = door.service.timeline.of(agent, limit=_MOST_RUNS)
+    found = [
+        name
+        for one in line.runs
+        for name in (*(step.id for step in reversed(one.steps)), one.run.id)
+    ]
+    if branches:
+        return [*found, *(one.id for one in line.sides if not one.agent)]
+    own = door.service.steps.list(agent_id=line.agent.id, limit=_MOST_STEPS)  # conversations' too
+    return list(dict.fromkeys([*found, *(name for one, _ in own for name in (one.id, one.run_id))]))
 
 
 def _read(door: Door, work: Callable[[Tx], T]) -> T:

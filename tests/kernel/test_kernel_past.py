@@ -51,6 +51,12 @@ def test_a_story_goes_back_and_on_beside(notebook: Notebook, server: ScriptedSer
     assert "said since" in notebook.run("%agent redo").evalue
     made = notebook.run("%agent fork wanderer")
     assert "wanderer is traveller as it is" in made.text
+    offered = notebook.complete("%agent rewind ")
+    assert any(one.startswith("branch-") for one in offered)
+    assert any(one.startswith(steps[-1]) for one in offered)
+    inherited = notebook.complete("%agent timeline --agent wanderer --at ")
+    assert any(one.startswith(steps[-1]) for one in inherited)
+    assert {"now", "wanderer"} <= set(notebook.complete("%agent diff "))
     server.say("I am the other.")
     notebook.run("%%agent wanderer\nWho are you?", "who")
     shown = notebook.run("%agent diff traveller wanderer").text
