@@ -6,6 +6,7 @@ import json
 import socket
 import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -253,3 +254,37 @@ def test_runs_are_saved_as_lines_and_as_a_table(bench: Bench, tmp_path: Path) ->
     save(lines, content=True, overwrite=True)
     assert "confidential" in lines.read_text()
     assert KEY not in lines.read_text()
+
+
+class _LeadsElsewhere(BaseHTTPRequestHandler):
+    """Answers as a server does that has moved, which is no arrival."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(307)
+        self.send_header("Location", "http://127.0.0.1:1/v1/traces")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Be still."""
+
+
+def test_who_leads_elsewhere_was_not_reached_and_no_password_is_shown(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "20")
+    with ThreadingHTTPServer(("127.0.0.1", 0), _LeadsElsewhere) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        place = f"127.0.0.1:{server.server_port}"
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://kim:{KEY}@{place}?key={KEY}")
+        bench.service.agents.create("ada")
+        assert bench.service.traces.turn_on().endpoint == f"http://{place}"
+        bench.service.traces.turn_on(f"http://{place}")
+        bench.server.say("Hello.")
+        bench.send("ada", "Hello")
+        dropped(bench.service)
+        status = bench.service.traces.status()
+        server.shutdown()
+    assert status.sent == 0
+    assert "elsewhere" in (status.problem or "")

@@ -33,7 +33,9 @@ class Collector:
         sdk, export, otlp = (lazy_import.load(name) for name in (_SDK, _EXPORT, _OTLP))
         self._trace: Any = lazy_import.load("opentelemetry.trace")
         self._ids = _Ids()
-        exporter = _Watched(otlp.OTLPSpanExporter(endpoint=endpoint), export, told)
+        session = _session()
+        inner = otlp.OTLPSpanExporter(endpoint=endpoint, session=session)
+        exporter = _Watched(inner, export, told, session)
         named = "OTEL_SERVICE_NAME" in os.environ or "service.name" in os.environ.get(
             "OTEL_RESOURCE_ATTRIBUTES", ""
         )
@@ -99,19 +101,44 @@ class _Ids:
         return False
 
 
-class _Watched:
-    """An exporter whose failures are told once and never raised."""
+def _session() -> Any:
+    """Return the session that requests go by; None where the environment names who makes it."""
+    if any(
+        name.endswith("_CREDENTIAL_PROVIDER") and name.startswith("OTEL_") for name in os.environ
+    ):
+        return None
+    return lazy_import.load("requests").Session()
 
-    def __init__(self, inner: Any, export: Any, told: Callable[[int, str | None], None]) -> None:
+
+class _Watched:
+    """An exporter whose failures are told once and never raised.
+
+    The SDK neither follows a collector that leads elsewhere, which would be told secrets, nor calls that a
+    failure: here it is one.
+    """
+
+    def __init__(
+        self, inner: Any, export: Any, told: Callable[[int, str | None], None], session: Any
+    ) -> None:
         self._inner = inner
+        self._elsewhere = False
+        if session is not None:
+            session.hooks["response"].append(self._answered)
         self._results = export.SpanExportResult
         self._told = told
 
+    def _answered(self, response: Any, *_: Any, **__: Any) -> None:
+        self._elsewhere = 300 <= response.status_code < 400
+
     def export(self, batch: Sequence[Any]) -> Any:
+        self._elsewhere = False
         try:
             result = self._inner.export(batch)
         except Exception as error:
             self._told(len(batch), f"{type(error).__name__}")
+            return self._results.FAILURE
+        if self._elsewhere:
+            self._told(len(batch), "it leads elsewhere: name that URL")
             return self._results.FAILURE
         failed = result is not self._results.SUCCESS
         self._told(len(batch), "it does not take them" if failed else None)

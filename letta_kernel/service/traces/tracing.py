@@ -111,7 +111,7 @@ class Tracing:
         teller = self._teller
         if chosen is None:
             return Status(False)
-        place = chosen.endpoint or os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", _DEFAULT)
+        place = _place(chosen)
         if teller is None:
             return Status(True, place, chosen.content)
         return Status(True, place, chosen.content, teller.sent, teller.dropped, teller.problem)
@@ -248,7 +248,7 @@ class _Teller:
         self.problem = problem
         if not self._said:
             self._said = True
-            where = self._chosen.endpoint or os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", _DEFAULT)
+            where = _place(self._chosen)
             self._say(f"Traces do not reach {where} ({problem}): they are dropped, runs go on.")
 
 
@@ -279,6 +279,17 @@ def _checked(endpoint: str) -> str:
             "A collector's URL is kept as it is: put what is secret into OTEL_EXPORTER_OTLP_HEADERS."
         )
     return endpoint.rstrip("/")
+
+
+def _place(chosen: Chosen) -> str:
+    """Return who is told, as it is shown: without what a URL of the environment holds in secrets."""
+    place = chosen.endpoint
+    for name in ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"):
+        place = place or os.environ.get(name)
+    if place is None or chosen.endpoint:
+        return place or _DEFAULT
+    head, _, rest = place.partition("://")
+    return f"{head}://{rest.partition('?')[0].rpartition('@')[2]}"
 
 
 def _traces_url(endpoint: str | None) -> str | None:
