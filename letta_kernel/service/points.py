@@ -44,12 +44,16 @@ _LEAST = 4  # characters of an id that name it
 
 @dataclass(frozen=True, slots=True)
 class BlockThen:
-    """A block at a point in time: ``id`` may be of one that is gone meanwhile."""
+    """A block at a point in time: ``id`` may be of one that is gone meanwhile.
+
+    ``known`` is False where its versions are gone too: the text is then the earliest of the agent's own block.
+    """
 
     id: str
     label: str
     version: int
     value: str
+    known: bool = True
 
 
 @dataclass(slots=True)
@@ -440,9 +444,15 @@ def _blocks_at(
         (list(labels), moment, list(steps)),
     )
     by_id = {str(row[0]): (int(row[1]), str(row[2])) for row in rows}
-    return {
+    found = {
         label: BlockThen(one, label, *by_id[one]) for one, label in labels.items() if one in by_id
     }
+    if len(found) < len(labels):  # of an agent that was deleted, of which this one is a fork
+        own = {block.label: block.id for block in blocks.of_agent(tx, state.id)}
+        for label in [one for one in labels.values() if one not in found and one in own]:
+            first = blocks.versions(tx, own[label])[0]
+            found[label] = BlockThen(own[label], label, first.version, first.value, known=False)
+    return found
 
 
 def _value(tx: Tx, block_id: str, version: int) -> str | None:

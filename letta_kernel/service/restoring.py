@@ -200,11 +200,15 @@ def restore(
     attach(tx, state, point, told, source_id=state.id, alone=alone)
     own = blocks.of_agent(tx, state.id)
     wanted = _same(tx, state, point, own)
-    labels = {*point.blocks}
+    labels, config = {*point.blocks}, point.configuration
+    unknown = {label for _, label in config.blocks} - labels - {*leave} if config else set()
+    told.left += [
+        f"The block {label}: what it was is not known any more." for label in sorted(unknown)
+    ]
     stay = {one.id for one in wanted.values() if one is not None}
     for block in own:
-        off = point.configuration is not None or block.label in labels
-        if off and block.id not in stay and block.label not in leave:
+        off = config is not None or block.label in labels
+        if off and block.id not in stay and block.label not in {*leave, *unknown}:
             blocks.detach(tx, state.id, block.id)
             told.changed.append(f"the block {block.label} is off")
     has = {block.id for block in own}
@@ -245,6 +249,10 @@ def _block(
     alone: bool,
 ) -> None:
     reason = f"rewind to {point.name}"
+    if not then.known:
+        told.left.append(
+            f"The block {then.label}: what it was is not known any more; it has the earliest text that is."
+        )
     if now_is is None:
         now_is = copied(then, blocks.get(tx, then.id))
         blocks.add(tx, now_is, reason=reason)

@@ -111,3 +111,30 @@ def test_the_source_of_then_is_not_one_that_somebody_changed(bench: Bench) -> No
     assert '"old"' in source_of(bench, "eve")
     assert '"else"' in source_of(bench, "ada")
     sound(bench)
+
+
+def test_a_fork_of_a_deleted_agent_keeps_its_memory_when_it_goes_back(bench: Bench) -> None:
+    service = bench.service
+    first = say(bench, "Hello", "Hi.")
+    remember(bench, "I drink tea", "Drinks tea.")
+    service.forks.fork("ada", "eve")
+    remember(bench, "I drink coffee", "Drinks coffee.", "eve")
+    service.agents.delete("ada")
+    done = service.forks.rewind("eve", first)
+    assert "not known any more" in done.left[0]
+    assert human(bench, "eve") == "Kim\nDrinks tea."  # the earliest that is known: at the fork
+    assert service.timeline.at("eve", first).blocks["human"] == "Kim\nDrinks tea."
+    service.forks.redo("eve")
+    assert human(bench, "eve").endswith("coffee.")
+    sound(bench)
+
+
+def test_a_block_that_was_deleted_is_told_of_and_another_of_its_name_stays(bench: Bench) -> None:
+    service = bench.service
+    service.blocks.create(Block(label="notes", value="Old."), agent="ada")
+    run = say(bench, "Hello", "Hi.")
+    service.blocks.delete("notes", agent="ada")
+    assert service.forks.rewind("ada", run).left == [
+        "The block notes: what it was is not known any more."
+    ]
+    sound(bench)
