@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import closing
 from pathlib import Path
 
@@ -21,10 +21,15 @@ class Answers:
     ------
     ModelError
         The file is no recording.
+
+    Attributes
+    ----------
+    was_kept : whether the last answer was a kept one, which nobody paid for again.
     """
 
     def __init__(self, file: Path) -> None:
         self._file = file
+        self.was_kept = False
         self._recording: Recording | None = None
         whole(file)
         if file.exists() and file.stat().st_size:
@@ -32,14 +37,24 @@ class Answers:
 
     def wrap(self, model: ChatModel) -> ChatModel:
         """Return *model* with the kept answers before it."""
-        return CachedModel(model, self._file, self._recording)
+        return CachedModel(model, self._file, self._recording, self._tell)
+
+    def _tell(self, was_kept: bool) -> None:
+        self.was_kept = was_kept
 
 
 class CachedModel:
     """Answers from a recording where it can, else asks the model and writes down what it says."""
 
-    def __init__(self, inner: ChatModel, file: Path, recording: Recording | None) -> None:
+    def __init__(
+        self,
+        inner: ChatModel,
+        file: Path,
+        recording: Recording | None,
+        tell: Callable[[bool], None],
+    ) -> None:
         self._inner = inner
+        self._tell = tell
         self._recorder = RecordingModel(inner, file)
         self._replay = None if recording is None else ReplayModel(recording, inner.name)
         self.name = inner.name
@@ -64,11 +79,13 @@ class CachedModel:
         """
         if self._replay is not None:
             try:
+                self._tell(True)
                 yield from self._replay.stream(request, cancel)
                 return
             except ModelError as error:  # a miss comes before any piece
                 if error.kind != "replay_miss":
                     raise
+        self._tell(False)
         with closing(self._recorder.stream(request, cancel)) as pieces:
             yield from pieces
 

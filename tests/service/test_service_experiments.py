@@ -27,6 +27,7 @@ from letta_kernel.service.experiments.cases import Outcome
 from letta_kernel.service.experiments.experiment_file import ExperimentFile
 from letta_kernel.service.experiments.plan import Plan
 from letta_kernel.service.experiments.report import Report
+from letta_kernel.service.experiments.results import Results
 
 USAGE = {"prompt_tokens": 2_000_000, "completion_tokens": 10, "total_tokens": 2_000_010}
 NAMES = {"Kim": "My name is Kim.", "Ada": "My name is Ada.", "Eve": "My name is Eve."}
@@ -177,6 +178,52 @@ def test_a_killed_experiment_goes_on_where_it_was(
 
 
 # -- failures are data; limits ----------------------------------------------------------------------------
+
+
+def test_results_are_read_whatever_ends_of_lines_a_model_says(
+    model: ScriptedServer, folder: Path
+) -> None:
+    model.default = lambda body: Answer(text="Kim\u2028Ada\x85Eve\x0b")
+    rows = runner.run(planned(), folder).rows()
+    assert runner.run(planned(), folder).rows() == rows
+    assert len(model.requests) == 3
+    # What else stands there is named by its line.
+    file = folder / "results.jsonl"
+    good = file.read_bytes()
+    first = json.loads(good.split(b"\n")[0])
+    others = [{**first, "blocks": []}, {**first, "figures": {"cost": "x"}}]
+    for bad in (b"\xff\xfe", b"[]", *(json.dumps(one).encode() for one in others)):
+        file.write_bytes(bad + b"\n" + good)
+        with pytest.raises(InvalidInputError, match="is no result: take the line out"):
+            runner.run(planned(), folder)
+
+
+def test_what_was_paid_once_counts_once(model: ScriptedServer, folder: Path) -> None:
+    def examine(body: dict[str, Any]) -> Answer:
+        if "examiner" not in body["messages"][0]["content"]:
+            return echo(body)
+        said = {"reason": "Good.", "passed": True, "score": 1}
+        return Answer(text=json.dumps(said), usage=USAGE)
+
+    model.default = examine
+    given = {"variants": [{"name": "a", "model": "openai/gpt-4o"}], "judge": "openai/gpt-4o"}
+    rubric = {"kind": "model", "rubric": "It is good."}
+    cost = runner.run(planned(graders=[rubric], **given), folder).variants[0].cost
+    more = planned(graders=[rubric, {"kind": "contains"}], **given)
+    assert runner.run(more, folder).variants[0].cost == cost
+    assert len(model.requests) == 6
+    # What failed, or is not wanted any more, was paid all the same.
+    model.default = lambda body: Answer(text="", usage=USAGE)
+    other = planned(**{**given, "variants": [{"name": "b", "model": "openai/gpt-4o-mini"}]})
+    runner.run(other, folder)
+    assert len(model.requests) > 6
+    results = Results(folder)
+    try:
+        results.load(more)
+        assert cost is not None
+        assert results.spent > cost
+    finally:
+        results.close()
 
 
 def test_what_fails_is_a_result_until_it_is_asked_for_again(

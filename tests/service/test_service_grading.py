@@ -21,7 +21,7 @@ from letta_kernel.service.experiments import (
     runner,
     statistics,
 )
-from letta_kernel.service.experiments.cases import Call, Case, Outcome
+from letta_kernel.service.experiments.cases import Call, Case, Grade, Outcome
 
 # -- statistics -------------------------------------------------------------------------------------------
 
@@ -194,6 +194,33 @@ def test_a_data_set_is_read_from_what_people_have(tmp_path: Path) -> None:
             datasets.read(name, tmp_path)
     with pytest.raises(NotFoundError, match="Did you mean 'core-read'"):
         datasets.read("set:core-raed")
+
+
+def test_tables_are_read_as_spreadsheets_and_frames_have_them(tmp_path: Path) -> None:
+    file = tmp_path / "cases.csv"
+    file.write_text("\ufeffID;Question;Answer\n1;a, b\u2028c;x\n", "utf-8")
+    (case,) = datasets.read(file)
+    assert (case.id, case.messages, case.expected) == ("1", ["a, b\u2028c"], "x")
+    file.write_text('id,messages,blocks,target\n1,"[""a"",""b""]","{""human"":""x""}",4\n2,c,,\n')
+    for given in (file, pandas.read_csv(file)):
+        first, second = datasets.read(given)
+        assert (first.id, first.messages, first.blocks) == ("1", ["a", "b"], {"human": "x"})
+        assert (str(first.expected), second.expected) == ("4", None)
+    lines = tmp_path / "cases.jsonl"
+    lines.write_text('{"messages": ["a\u2028b\x85c"], "expected": "x"}\n', "utf-8")
+    assert datasets.read(lines)[0].messages == ["a\u2028b\x85c"]
+    with pytest.raises(InvalidInputError, match="what it has is text, label"):
+        datasets.read([{"text": "a", "label": "b"}])
+
+
+def test_what_a_table_expects_as_json_is_compared_by_its_fields() -> None:
+    case = Case(id="1", messages=["Who?"], expected='{"name": "Kim"}')
+    grader = graders.read({"kind": "json"}, "it")
+    assert grader.grade(Outcome(case, answers=['{"name": "Kim"}'])).passed
+    assert not grader.grade(Outcome(case, answers=['{"name": "Ada"}'])).passed
+    for score in (5.0, float("nan"), -1.0):
+        with pytest.raises(InvalidInputError, match="a score from 0 to 1"):
+            graders.as_grade(Grade(score, True), "own")
 
 
 def test_an_experiment_file_says_what_is_wrong_with_it(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import math
 from collections.abc import Iterable, Mapping
@@ -105,7 +106,10 @@ def _case(row: Any, number: int) -> Case:
     given = {str(key): value for key, value in row.items() if not _is_missing(value)}
     said = next((one for one in _SAID if one in given), None)
     if said is None:
-        raise InvalidInputError(f"{what}: what is said is missing (messages).")
+        has = ", ".join(given) or "nothing"
+        raise InvalidInputError(
+            f"{what}: what is said is missing (messages); what it has is {has:.100}."
+        )
     messages = given.pop(said)
     given["messages"] = messages if isinstance(messages, list) else [str(messages)]
     wanted = next((one for one in _EXPECTED if one in given), None)
@@ -125,13 +129,18 @@ def _is_missing(value: Any) -> bool:
 
 def _of_frame(frame: Any) -> list[dict[str, Any]]:
     rows = frame.to_dicts() if hasattr(frame, "to_dicts") else frame.to_dict("records")
-    return [{key: _plain(value) for key, value in row.items()} for row in rows]
+    return [
+        _of_row({key: _plain(value) for key, value in row.items()}, f"Case {number}")
+        for number, row in enumerate(rows, 1)
+    ]
 
 
 def _plain(value: Any) -> Any:
     """Return a value of a table as Python's own."""
     if hasattr(value, "tolist"):  # numpy's
-        return value.tolist()
+        value = value.tolist()
+    if isinstance(value, float) and value.is_integer():
+        return int(value)  # a column of whole numbers with a gap comes as floats
     return None if type(value).__name__ in ("NAType", "NaTType") else value
 
 
@@ -154,7 +163,8 @@ def _of_file(path: Path) -> list[Any]:
         case ".csv":
             return _of_csv(text, path.name)
         case ".jsonl" | ".ndjson":
-            lines = enumerate(text.splitlines(), 1)
+            # Only \n ends a line: texts may hold other ends of lines.
+            lines = enumerate(text.split("\n"), 1)
             return [_json(line, f"{path.name}, line {n}") for n, line in lines if line.strip()]
         case ".json":
             found = _json(text, path.name)
@@ -165,19 +175,28 @@ def _of_file(path: Path) -> list[Any]:
 
 
 def _of_csv(text: str, name: str) -> list[Any]:
+    head = text.partition("\n")[0]
+    mark = max(",;\t", key=head.count)  # spreadsheets of many countries write semicolons
     try:
-        rows = [dict(row) for row in csv.DictReader(text.splitlines(keepends=True), strict=True)]
+        reader = csv.DictReader(io.StringIO(text), delimiter=mark, strict=True)
+        rows = [dict(row) for row in reader]
     except csv.Error as error:
         raise InvalidInputError(f"{name} cannot be read: {error}.") from None
     made = []
     for number, row in enumerate(rows, 1):
         if None in row:
             raise InvalidInputError(f"{name}, row {number}: there are more cells than columns.")
-        for column in (*_AS_JSON, "messages"):
-            value = (row.get(column) or "").strip()
-            if value[:1] in ("[", "{"):
-                row[column] = _json(value, f"{name}, row {number}, {column}")
-        made.append(row)
+        made.append(_of_row(row, f"{name}, row {number}"))
+    return made
+
+
+def _of_row(row: Mapping[Any, Any], what: str) -> dict[str, Any]:
+    """Return a row of a table with its columns' names in small letters, and JSON read."""
+    made = {str(key).strip().lower(): value for key, value in row.items()}
+    for column in (*_AS_JSON, "messages"):
+        value = made.get(column)
+        if isinstance(value, str) and value.strip()[:1] in ("[", "{"):
+            made[column] = _json(value, f"{what}, {column}")
     return made
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numbers
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Literal
 
 from pydantic import Field, field_validator
@@ -135,6 +136,9 @@ class Json(Kind):
         from letta_kernel.tools.arguments import ToolArgumentError, read_value
 
         wanted = self.expected(self.fields, outcome)
+        if isinstance(wanted, str):  # of a table
+            with suppress(ToolArgumentError):
+                wanted = read_value(wanted, "what is expected is")
         if not isinstance(wanted, dict) or not wanted:
             raise InvalidInputError("JSON is compared by its fields: name some, with their values.")
         try:
@@ -204,8 +208,10 @@ def as_grade(said: Any, name: str) -> Grade:
     InvalidInputError
         It is none of these.
     """
-    if isinstance(said, Grade):
-        return Grade(said.score, said.passed, said.reason, said.name or name, said.broken)
+    if isinstance(said, Grade) and as_grade(said.score, name):
+        return Grade(
+            float(said.score), bool(said.passed), str(said.reason), said.name or name, said.broken
+        )
     reason = ""
     if isinstance(said, tuple) and len(said) == 2:
         said, reason = said[0], str(said[1])

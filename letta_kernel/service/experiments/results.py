@@ -30,6 +30,7 @@ _MARK = "experiment.json"
 _RESULTS = "results.jsonl"
 _CALLS = "calls"
 _WORK = "work"
+_NO_RESULT = (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError)
 _LONGEST = 200_000  # characters of an answer or a passage that are kept
 
 
@@ -102,6 +103,10 @@ class Results:
     folder : where it is, made if it is not there.
     fresh : put what was there before aside, under the same name with a ``~``, and begin anew.
 
+    Attributes
+    ----------
+    spent : US dollars of all lines that `load` has read, those too that no plan wants any more.
+
     Raises
     ------
     InvalidInputError
@@ -112,6 +117,7 @@ class Results:
 
     def __init__(self, folder: Path, *, fresh: bool = False) -> None:
         self.folder = folder
+        self.spent = 0.0
         self._write = threading.Lock()
         there = folder.exists()
         if there and (not folder.is_dir() or (any(folder.iterdir()) and not self._is_ours())):
@@ -188,17 +194,28 @@ class Results:
             return {}
         wanted = {one.key: one for one in plan.trials()}
         found = {}
-        for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
+        taken: dict[str, tuple[float, bool]] = {}
+        # Only \n ends a line: what models say may hold other ends of lines.
+        for number, line in enumerate(path.read_bytes().removesuffix(b"\n").split(b"\n"), 1):
             try:
                 data = json.loads(line)
+                self._count(data, taken)
                 trial = wanted.get(data["key"])
                 if trial is not None:
                     found[trial.key] = _result(data, trial)
-            except (ValueError, KeyError, TypeError, RecursionError):
+            except _NO_RESULT:
                 raise InvalidInputError(
-                    f"Line {number} of {path} is no result: delete the folder, or begin anew (fresh)."
+                    f"Line {number} of {path} is no result: take the line out, or begin anew (fresh), "
+                    "which keeps the folder beside."
                 ) from None
         return found
+
+    def _count(self, data: dict[str, Any], taken: dict[str, tuple[float, bool]]) -> None:
+        """Add what a line cost to `spent`: done again it cost that once more, graded anew only the rest."""
+        cost = cost_of(data["figures"])
+        before, failed = taken.get(data["key"], (0.0, True))
+        self.spent += cost if failed else max(0.0, cost - before)
+        taken[data["key"]] = cost, bool(data["error"])
 
     def keep(self, result: Result, trial: Trial) -> Result:
         """Write a result, which is on the disk when this returns; return it as it is read from there.
@@ -253,6 +270,11 @@ class Results:
             return Answers(path)
 
 
+def cost_of(figures: dict[str, Any]) -> float:
+    """Return what the figures of an outcome cost in US dollars, with its grading."""
+    return float(figures.get("cost") or 0.0) + float(figures.get("grading_cost") or 0.0)
+
+
 def _outcome(outcome: Outcome) -> dict[str, Any]:
     changed = {
         label: [outcome.before.get(label), outcome.after.get(label)]
@@ -293,7 +315,7 @@ def _result(data: dict[str, Any], trial: Trial) -> Result:
         outcome,
         [Grade(**one) for one in data["grades"]],
         data["grading"],
-        data["model"],
+        str(data["model"]),
         trial.case.category,
     )
 

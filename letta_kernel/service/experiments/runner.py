@@ -102,7 +102,7 @@ class _Run:
         self._retry, self._cancel = retry, cancel
         self._lock = threading.Lock()  # what is counted, and functions that grade
         self._functions = threading.Lock()
-        self._spent = sum(_cost(one.outcome) for one in known.values())
+        self._spent = results.spent
         self._running: set[str] = set()
         self._agents: dict[tuple[str, str], AgentState] = {}
         self._all = plan.trials()
@@ -270,17 +270,27 @@ class _Run:
         for grader in self._plan.graders_of(trial.case):
             if isinstance(grader, Judge) and answers is None:
                 answers = self._results.answers(trial, anew=anew, of="-grades")
-            made.append(self._grade(stage, grader, outcome, answers))
+            made.append(self._grade(stage, grader, outcome, answers, trial.key in self._known))
         return made
 
     def _grade(
-        self, stage: Stage, grader: Grader, outcome: Outcome, answers: Answers | None
+        self,
+        stage: Stage,
+        grader: Grader,
+        outcome: Outcome,
+        answers: Answers | None,
+        counted: bool,
     ) -> Grade:
-        """Return what a grader says; what goes wrong is a grade that has not passed."""
+        """Return what a grader says; what goes wrong is a grade that has not passed.
+
+        *counted* says that what the kept answers cost is in the outcome's figures already.
+        """
         cost = 0.0
 
         def spend(usage: Usage) -> None:
             nonlocal cost
+            if counted and answers is not None and answers.was_kept:
+                return
             cost += usage.cost or 0.0
             self._spend(usage)
 
@@ -310,8 +320,3 @@ class _Run:
 def _failed(result: Result) -> bool:
     """Whether it came to no end, or a grader could not judge."""
     return bool(result.outcome.error) or any(one.broken for one in result.grades)
-
-
-def _cost(outcome: Outcome) -> float:
-    figures = outcome.figures
-    return float(figures.get("cost") or 0.0) + float(figures.get("grading_cost") or 0.0)
