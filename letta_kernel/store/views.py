@@ -282,7 +282,7 @@ RETRIEVALS = View(
         "rank": "1 for the best of its run; the number an answer cites it by",
         "item_id": "the passage or message that was found",
         "score": "how well it fitted, where that was kept",
-        "content": "its text as it was placed beside the message",
+        "content": "its text as it was placed beside the message, NULL if it is forgotten",
         "created_at": "when the step began",
         "shown": "whether the model was given it; false if there was no room, or it did not fit well enough",
         "relevance": "from 0 to 1 how much it fitted, of what was looked at beside a message",
@@ -302,7 +302,11 @@ RETRIEVALS = View(
         FROM steps s, unnest(CAST(json_extract(coalesce(s.request, '{}'), '$.considered') AS json[])) AS c(one)
     ), beside AS (
         SELECT s.id AS step_id, CAST(b.one ->> '$.n' AS integer) AS rank, b.one ->> '$.id' AS item_id,
-            CAST(b.one ->> '$.score' AS double) AS score, b.one ->> '$.content' AS content
+            CAST(b.one ->> '$.score' AS double) AS score,
+            CASE WHEN NOT list_has_any(
+                list_append(coalesce(CAST(b.one -> '$.joined' AS varchar[]), []), b.one ->> '$.id'),
+                coalesce((SELECT list(id) FROM forgotten), [])
+            ) THEN b.one ->> '$.content' END AS content
         FROM steps s, unnest(CAST(s.retrieved AS json[])) AS b(one)
     )
     SELECT s.id, s.run_id, s.agent_id, a.name, 'beside', NULL, f.rank, f.item_id, f.score, f.content,

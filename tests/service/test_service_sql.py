@@ -274,3 +274,17 @@ def test_forks_and_rewinds_show_in_columns(bench: Bench) -> None:
         "what eve shares is there"
     )
     assert len(rows(bench, joined)) == 2
+
+
+def test_what_is_forgotten_is_in_no_view(bench: Bench) -> None:
+    service, server = bench.service, bench.server
+    service.agents.create("ada")
+    (kept,) = service.passages.create("Gulls nest in May.", agent="ada")
+    server.say("In May.")
+    bench.send("ada", "When do gulls nest?")
+    found = f"SELECT content FROM retrievals WHERE item_id = '{kept.id}'"
+    assert rows(bench, found) == [("Gulls nest in May.",)]
+    service.passages.forget([kept.id], agent="ada")
+    assert rows(bench, found) == [(None,)]
+    everything = [rows(bench, f"FROM {one.name}") for one in service.sql.views]
+    assert "Gulls nest in May." not in repr(everything)
