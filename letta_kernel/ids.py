@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import unicodedata
 import uuid
 from datetime import UTC, datetime
@@ -16,6 +17,12 @@ YOU = "you"
 def new_id(kind: str) -> str:
     """Return a fresh id such as ``agent-6f1c…``; *kind* is the lower-case name of the record."""
     return f"{kind}-{uuid.uuid4()}"
+
+
+def digest(content: str | bytes, digits: int = 32) -> str:
+    """Return what tells content from other content: so many hexadecimal digits of its SHA-256."""
+    data = content.encode("utf-8", "replace") if isinstance(content, str) else content
+    return hashlib.sha256(data).hexdigest()[:digits]
 
 
 def now() -> datetime:

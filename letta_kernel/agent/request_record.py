@@ -19,7 +19,6 @@ considered, shown : of passages that were looked at, an id, the relevance and th
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
@@ -27,6 +26,7 @@ from functools import lru_cache
 from typing import Any
 
 from letta_kernel.agent.window import Window
+from letta_kernel.ids import digest
 from letta_kernel.messages import ToolCall
 from letta_kernel.models.base import ResponseFormat, Sent
 from letta_kernel.records import Block, Conversation, OwnThread
@@ -41,7 +41,7 @@ MOST_RAW = 20_000
 
 def part_id(text: str) -> str:
     """Return the id of a part by its *text*."""
-    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:32]
+    return digest(text)
 
 
 def text_part(text: str) -> Part:

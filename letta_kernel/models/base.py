@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import threading
 from collections.abc import Callable, Generator
@@ -45,7 +44,7 @@ class Sent:
 
     Parameters
     ----------
-    digest : of the bytes, `digest_of`; empty where a library made them.
+    digest : of the bytes (`letta_kernel.ids.digest`); empty where a library made them.
     name : the model that was asked, as a user says it: a fallback, perhaps.
     provider, model, wire_format : how it is reached, without address and key.
     params : parameters beside messages and tools.
@@ -65,11 +64,6 @@ class Sent:
     native: bool = False
     written: bool = False
     images: bool = False
-
-
-def digest_of(content: bytes) -> str:
-    """Return what tells whether the bytes of a request are the same: 32 hexadecimal digits."""
-    return hashlib.sha256(content).hexdigest()[:32]
 
 
 @dataclass(slots=True)

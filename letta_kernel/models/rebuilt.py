@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from letta_kernel.models.base import ChatRequest, Sent, digest_of
+from letta_kernel.ids import digest
+from letta_kernel.models.base import ChatRequest, Sent
 from letta_kernel.models.errors import Endpoint
 from letta_kernel.models.refusals import Refused
 from letta_kernel.models.routes import Route, encoded
@@ -64,4 +65,4 @@ def body_of(request: ChatRequest, sent: Sent) -> bytes | None:
 
 def is_same(body: bytes | None, sent: Sent) -> bool:
     """Return whether these are the bytes that went out."""
-    return body is not None and digest_of(body) == sent.digest
+    return body is not None and digest(body) == sent.digest

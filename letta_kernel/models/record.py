@@ -9,7 +9,6 @@ left out; of the messages only a digest and their beginnings are kept.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from letta_kernel import private
+from letta_kernel.ids import digest
 from letta_kernel.models import plugins
 from letta_kernel.models.base import (
     BESIDE,
@@ -114,7 +114,7 @@ class _Names:
 
 def _digest(value: Any) -> str:
     text = json.dumps(value, sort_keys=True, ensure_ascii=False)
-    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:20]
+    return digest(text, 20)
 
 
 def _beginning(message: dict[str, Any]) -> str:

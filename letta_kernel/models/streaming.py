@@ -14,8 +14,9 @@ from typing import Any
 
 import httpx
 
+from letta_kernel.ids import digest
 from letta_kernel.models import transport
-from letta_kernel.models.base import Cancel, ChatRequest, Piece, Reply, Sent, digest_of
+from letta_kernel.models.base import Cancel, ChatRequest, Piece, Reply, Sent
 from letta_kernel.models.costs import usage_of
 from letta_kernel.models.errors import ProviderError, cancelled, describe, retry_after
 from letta_kernel.models.gemini import GeminiReader
@@ -143,7 +144,7 @@ class Try:
         route = self._route
         self._on_send(
             Sent(
-                digest_of(content) if content else "",
+                digest(content) if content else "",
                 route.name,
                 route.provider,
                 route.model,

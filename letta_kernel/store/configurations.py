@@ -6,15 +6,15 @@ versions. Nothing here is ever changed.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection, Sequence
 
-from letta_kernel.ids import now
+from letta_kernel.ids import digest, now
 from letta_kernel.records import AgentState, Block, Configuration, Tool, ToolUse
 from letta_kernel.store import archives, folders, tools
 from letta_kernel.store.database import Tx
 from letta_kernel.store.mapping import dump, load
 
+_DIGITS = 40
 _NO_CONTENT = {"id", "created_at", "updated_at", "created_by"}  # of a tool
 _OF_AGENT = ("model", "embedding", "style", "instructions", "max_steps", "tool_rules")
 
@@ -39,16 +39,12 @@ def current(tx: Tx, state: AgentState, blocks: Sequence[Block]) -> tuple[Configu
 
 def version(tool: Tool) -> str:
     """Return the id of a tool's content: the same for the same source, schema and options."""
-    return "version-" + _digest(dump(tool.model_dump(mode="json", exclude=_NO_CONTENT)))
+    return "version-" + digest(dump(tool.model_dump(mode="json", exclude=_NO_CONTENT)), _DIGITS)
 
 
 def name_of(one: Configuration) -> str:
     """Return the id of a configuration, which is the same for the same content."""
-    return "configuration-" + _digest(dump(one.model_dump(mode="json")))
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:40]
+    return "configuration-" + digest(dump(one.model_dump(mode="json")), _DIGITS)
 
 
 def keep(tx: Tx, one: Configuration, own: Sequence[Tool]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from letta_kernel import ids
 from letta_kernel.errors import InvalidInputError
 from letta_kernel.tools.arguments import described
 
@@ -184,7 +184,7 @@ def one_of(model: type[Any], given: Any, what: str) -> Any:
 def digest(value: Any) -> str:
     """Return what tells *value*, which JSON can hold, from others."""
     text = json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)
-    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:20]
+    return ids.digest(text, 20)
 
 
 def source(function: Any) -> str:

@@ -7,7 +7,6 @@ rubric, and nothing in between, says how to judge; and a reply that is no verdic
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable
 from contextlib import closing
@@ -17,6 +16,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from letta_kernel.errors import InvalidInputError
+from letta_kernel.ids import digest
 from letta_kernel.messages import Usage
 from letta_kernel.models.base import Cancel, ChatModel, ChatRequest, ModelError, Reply
 from letta_kernel.models.structured import ask
@@ -127,7 +127,7 @@ class Judge(Kind):
             shown["expected"] = case.expected
         material = json.dumps(shown, ensure_ascii=False, indent=1)
         # Its own digest: whoever wrote the material cannot have put that into it.
-        mark = f"=== {hashlib.sha256(material.encode('utf-8', 'replace')).hexdigest()[:24]} ==="
+        mark = f"=== {digest(material, 24)} ==="
         return _SYSTEM.format(rubric=self.rubric, mark=mark), f"{mark}\n{material}\n{mark}"
 
 
