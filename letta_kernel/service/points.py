@@ -171,7 +171,8 @@ def find(tx: Tx, state: AgentState, ref: str) -> Point:
 
 def _named(tx: Tx, state: AgentState, ref: str) -> tuple[str, str]:
     """Return the table and the id that *ref* names among what the agent's history knows."""
-    owners = [*{state.id, *(part.agent or state.id for part in state.inherits)}]
+    ends = [part for end in branches.of_agent(tx, state.id) for part in end.inherits]
+    owners = [*{state.id, *(part.agent or state.id for part in (*state.inherits, *ends))}]
     kind, dash, rest = ref.partition("-")
     known = kind if dash and kind in _TABLES else ""
     found: list[tuple[str, str]] = []

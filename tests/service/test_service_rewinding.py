@@ -54,6 +54,20 @@ def test_an_agent_goes_on_behind_a_fork_that_said_more(bench: Bench) -> None:
     sound(bench)
 
 
+def test_what_was_said_as_a_fork_can_be_returned_to_from_an_old_end(bench: Bench) -> None:
+    service = bench.service
+    say(bench, "Hello", "Hi.")
+    service.forks.fork("ada", "eve")
+    run = say(bench, "Question", "Answer", "eve")
+    service.forks.adopt("ada", "eve")
+    service.forks.undo("ada")
+    service.agents.delete("eve")
+    assert [one.content for one in service.timeline.at("ada", run).messages][-1] == "Answer"
+    service.forks.rewind("ada", run)
+    assert heard(bench) == ["Hello", "Hi.", "Question", "Answer"]
+    sound(bench)
+
+
 def test_a_block_that_was_renamed_has_its_name_and_text_again(bench: Bench) -> None:
     service = bench.service
     run = remember(bench, "I drink tea", "Drinks tea.")
