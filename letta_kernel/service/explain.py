@@ -25,7 +25,7 @@ from letta_kernel.service.explanation import (
     Reason,
 )
 from letta_kernel.service.rebuild import Piece, Rebuilt, rebuild
-from letta_kernel.store import agents, blocks, messages, passages, runs
+from letta_kernel.store import agents, blocks, messages, passage_versions, passages, runs
 from letta_kernel.store.database import Tx
 
 _LOOKED_AT = 20  # messages and steps among which the last step is looked for
@@ -311,7 +311,7 @@ def _considered(tx: Tx, step: Step) -> list[Looked]:
     looked_at = first.request.get("considered")
     if looked_at is None:  # a step of before
         looked_at = [[one["id"], one.get("score", 0.0)] for one in first.retrieved]
-    there = {one.id: one.content for one in passages.get_many(tx, [one[0] for one in looked_at])}
+    there = passage_versions.texts_at(tx, [one[0] for one in looked_at], first.created_at)
     return [
         Looked(
             id=one,

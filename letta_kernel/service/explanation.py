@@ -33,7 +33,7 @@ class Looked:
 
     ``outcome`` is shown, budget (it matched, and there was no room) or weak (it did not match well enough);
     ``scores`` has what each part added to its rank (`letta_kernel.memory.scoring.PARTS`). ``text`` is what the
-    passage says now, None if it is gone.
+    passage said then, None if it is gone.
     """
 
     id: str

@@ -136,6 +136,25 @@ def of_owners(tx: Tx, owners: Sequence[str]) -> list[Version]:
     return _select(tx, "owner_id IN (SELECT unnest($1::text[]))", owners)
 
 
+def texts_at(tx: Tx, ids: Sequence[str], moment: datetime) -> dict[str, str]:
+    """Return what these rows said at a moment, by id; what is not known any more is left out."""
+    rows = {id: id for id in ids}
+    known = of_rows(tx, ids)
+    versions = _select(
+        tx,
+        "passage_id IN (SELECT unnest($1::text[]))",
+        [one.passage_id for one in known.values()],
+    )
+    for id, row in known.items():
+        for one in versions:
+            same = (one.passage_id, one.owner_id) == (row.passage_id, row.owner_id)
+            begun = one.since is None or one.since <= moment
+            if same and begun and (one.until is None or moment < one.until):
+                rows[id] = one.id
+    found = {one.id: one.content for one in PASSAGES.get_many(tx, [*rows.values()])}
+    return {id: found[row] for id, row in rows.items() if row in found}
+
+
 def _select(tx: Tx, where: str, params: Sequence[str]) -> list[Version]:
     rows = tx.query(f"SELECT * FROM passage_versions WHERE {where} ORDER BY id", (list(params),))
     return [

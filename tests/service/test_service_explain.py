@@ -15,7 +15,7 @@ from letta_kernel.agent.decisions import Decision
 from letta_kernel.errors import NotFoundError
 from letta_kernel.memory.scoring import PARTS
 from letta_kernel.pictures.picture import read
-from letta_kernel.records import Beside, Run, Step
+from letta_kernel.records import Beside, Passage, Run, Step
 from letta_kernel.service import AgentService
 from letta_kernel.service.debug import Debug, Move, Stop
 from letta_kernel.service.rebuild import Rebuilt, rebuild
@@ -357,3 +357,22 @@ def test_requests_to_other_servers_are_made_anew(
     bench.server.say("3")
     bench.send("ada", "1 + 2?", pictures=[read(_png())] if variables else [])
     assert len(_all_exact(bench)) == 2
+
+
+def test_what_others_made_of_a_passage_since_is_not_told(bench: Bench) -> None:
+    """An archive may be taken from an agent: its steps show what it looked at, and nothing later."""
+    service, server = bench.service, bench.server
+    service.agents.create("ada", settings={"retrieval_budget": 60})
+    shared = service.archives.create("boats")
+    service.archives.attach(shared.id, agent="ada")
+    then = "The boat to {} leaves at nine on Monday."
+    new = [Passage(agent_id=shared.id, content=then.format(x)) for x in ("Bergen", "Oslo", "Rome")]
+    service.passages.insert(new, archive=shared.id)
+    server.say("At nine.")
+    bench.send("ada", "When does the boat to Bergen leave?")
+    step = service.explain.step(agent="ada").step_id
+    service.archives.detach(shared.id, agent="ada")
+    for one in service.passages.list(archive=shared.id):
+        service.passages.update(one.id, archive=shared.id, content="A secret of others.")
+    told = service.explain.step(step).considered
+    assert {one.text for one in told} == {then.format(x) for x in ("Bergen", "Oslo", "Rome")}
