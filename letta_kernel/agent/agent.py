@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from letta_kernel.agent import prompts
 from letta_kernel.agent.calls import CallRunner
 from letta_kernel.agent.decisions import Decision, pending_calls
-from letta_kernel.agent.journal import Journal, StepRecord
+from letta_kernel.agent.journal import Journal
 from letta_kernel.agent.model_call import (
     Cancelled,
     ModelCaller,
@@ -32,6 +32,7 @@ from letta_kernel.agent.open_step import OpenStep
 from letta_kernel.agent.partial_message import PartialMessage
 from letta_kernel.agent.request_record import written_otherwise
 from letta_kernel.agent.settings import Budget
+from letta_kernel.agent.step_record import StepRecord
 from letta_kernel.agent.window import Mode, Window
 from letta_kernel.concurrency import Uninterrupted
 from letta_kernel.errors import LettaError

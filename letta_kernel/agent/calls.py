@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 from letta_kernel.agent import prompts
 from letta_kernel.agent.context import HEARTBEAT, SEND, THINKING
 from letta_kernel.agent.decisions import Decision
-from letta_kernel.agent.journal import StepRecord
 from letta_kernel.agent.offer import Offer
 from letta_kernel.agent.result_pictures import answered, with_pictures
+from letta_kernel.agent.step_record import StepRecord
 from letta_kernel.errors import LettaError, nearest
 from letta_kernel.ids import new_id
 from letta_kernel.memory import citations

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from letta_kernel.agent.journal import StepRecord
 from letta_kernel.agent.partial_message import PartialMessage
+from letta_kernel.agent.step_record import StepRecord
 from letta_kernel.messages import (
     DID_NOT_HAPPEN,
     MAY_HAVE_HAPPENED,

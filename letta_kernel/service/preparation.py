@@ -37,7 +37,16 @@ from letta_kernel.service.core import Core, Memories
 from letta_kernel.service.recordings import Recordings
 from letta_kernel.service.skills import FoundSkill, Skills
 from letta_kernel.service.tools import Tools
-from letta_kernel.store import archives, blocks, configurations, folders, messages, runs, sleeps
+from letta_kernel.store import (
+    archives,
+    blocks,
+    configurations,
+    folders,
+    messages,
+    run_figures,
+    runs,
+    sleeps,
+)
 from letta_kernel.store.database import Tx
 from letta_kernel.store.request_parts import Part
 from letta_kernel.tools import core
@@ -118,7 +127,9 @@ class Preparation:
         """Read what a run needs; *head* is the number the next message gets, if that is known."""
         spent = 0.0
         if settings.budget_total:
-            spent = (runs.cost(tx, agent_id=state.id).cost or 0.0) + runs.asked_cost(tx, state.id)
+            spent = (run_figures.cost(tx, agent_id=state.id).cost or 0.0) + run_figures.asked_cost(
+                tx, state.id
+            )
         skills = self._skills.list()
         return Loaded(
             blocks=self._core.kept(

@@ -24,7 +24,7 @@ from letta_kernel.service.recordings import Recordings
 from letta_kernel.service.replay import replay
 from letta_kernel.service.run_options import RunOptions, checked, with_lent
 from letta_kernel.service.runner import Runner
-from letta_kernel.store import agents, lease, runs
+from letta_kernel.store import agents, lease, run_figures, runs
 from letta_kernel.store.database import Tx
 from letta_kernel.tools.answers import AnswerForm
 from letta_kernel.tools.notebook import NAMES
@@ -317,7 +317,7 @@ class Runs:
     ) -> Cost:
         """Return what runs took: of one agent or all, in one notebook or all, since a moment or ever."""
         agent_id = self._core.find_agent(ref).id if ref else None
-        return self._core.do(lambda tx: runs.cost(tx, agent_id, notebook, since))
+        return self._core.do(lambda tx: run_figures.cost(tx, agent_id, notebook, since))
 
     def context(
         self,
@@ -373,7 +373,7 @@ class Steps:
             found = runs.get_step(tx, step_id)
             if found is None:
                 raise NotFoundError(f"There is no step {step_id!r}.")
-            return found, runs.feedback_of(tx, [step_id]).get(step_id, Feedback())
+            return found, run_figures.feedback_of(tx, [step_id]).get(step_id, Feedback())
 
         return self._core.do(work)
 
@@ -382,7 +382,7 @@ class Steps:
     ) -> tuple[Step, Feedback]:
         """Keep what somebody thinks of a step: positive, negative or (None) nothing any more."""
         step, _ = self.retrieve(step_id)
-        kept = self._core.do(lambda tx: runs.rate(tx, step, opinion, tags))
+        kept = self._core.do(lambda tx: run_figures.rate(tx, step, opinion, tags))
         return step, kept
 
     def of_run(self, run_id: str, *, whole: bool = False) -> list[Step]:
@@ -396,7 +396,7 @@ class Steps:
 
         def work(tx: Tx) -> list[tuple[Step, Feedback]]:
             found = runs.find_steps(tx, **wanted)
-            thought = runs.feedback_of(tx, [step.id for step in found])
+            thought = run_figures.feedback_of(tx, [step.id for step in found])
             return [(step, thought.get(step.id, Feedback())) for step in found]
 
         return self._core.do(work)

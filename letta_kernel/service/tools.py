@@ -29,7 +29,7 @@ from letta_kernel.service.tool_sources import (
     from_source,
     namesake,
 )
-from letta_kernel.store import agents, blocks, runs, tools
+from letta_kernel.store import agents, blocks, run_figures, tools
 from letta_kernel.store.database import Tx
 from letta_kernel.tools import builtin, core
 from letta_kernel.tools.agent_state import StateCopy
@@ -182,7 +182,7 @@ class Tools:
 
     def stats(self, agent: str) -> dict[str, ToolStats]:
         """Return per tool name: calls, failures, last error, total seconds."""
-        return self._core.do(lambda tx: runs.tool_stats(tx, self._core.agent(tx, agent).id))
+        return self._core.do(lambda tx: run_figures.tool_stats(tx, self._core.agent(tx, agent).id))
 
     def ids(self, **filters: Any) -> list[tuple[str, str, str]]:
         """Return id, kind and name of tools, the built-in ones among them; filters as the store's."""

@@ -10,7 +10,7 @@ from letta_kernel.errors import NotFoundError
 from letta_kernel.ids import now
 from letta_kernel.messages import Message
 from letta_kernel.records import AgentState, Run, Step
-from letta_kernel.store import agents, lease, messages, runs
+from letta_kernel.store import agents, lease, messages, run_figures, runs
 from letta_kernel.store.database import Database
 from letta_kernel.totals import Cost, ToolStats
 
@@ -83,8 +83,8 @@ def test_statistics_of_tools(database: Database, ada: AgentState) -> None:
         step = Step(run_id=run.id, agent_id=ada.id, number=number, tool_stats=stats)
         database.run(lambda tx, step=step: runs.add_step(tx, step))  # type: ignore[misc]
         if number == 2:
-            assert database.run(lambda tx: runs.tool_stats(tx, ada.id))["f"].failing
-    stats = database.run(lambda tx: runs.tool_stats(tx, ada.id))
+            assert database.run(lambda tx: run_figures.tool_stats(tx, ada.id))["f"].failing
+    stats = database.run(lambda tx: run_figures.tool_stats(tx, ada.id))
     assert list(stats) == ["f", "g"]
     assert stats["f"] == ToolStats("f", 3, 1, 1.75, "ValueError: bad")
     assert stats["g"] == ToolStats("g", 1, 1, 0.0, "denied")
@@ -124,11 +124,13 @@ def test_costs_add_up(database: Database, ada: AgentState) -> None:
     start(database, ada, cost=0.25, steps=2, prompt_tokens=10, notebook="a")
     start(database, ada, cost=0.5, steps=1, completion_tokens=5, notebook="b")
     start(database, ada, steps=1, cached_tokens=3, notebook="b")
-    assert database.run(lambda tx: runs.cost(tx, ada.id)) == Cost(3, 4, 10, 5, 3, 0.75)
-    assert database.run(lambda tx: runs.cost(tx, notebook="b")).runs == 2
-    assert database.run(lambda tx: runs.cost(tx, since=before)).runs == 3
+    assert database.run(lambda tx: run_figures.cost(tx, ada.id)) == Cost(3, 4, 10, 5, 3, 0.75)
+    assert database.run(lambda tx: run_figures.cost(tx, notebook="b")).runs == 2
+    assert database.run(lambda tx: run_figures.cost(tx, since=before)).runs == 3
     nothing = Cost(0, 0, 0, 0, 0, None)
-    assert database.run(lambda tx: runs.cost(tx, since=now() + timedelta(hours=1))) == nothing
+    assert (
+        database.run(lambda tx: run_figures.cost(tx, since=now() + timedelta(hours=1))) == nothing
+    )
 
 
 def test_a_run_and_those_that_went_on_from_it_are_one(database: Database, ada: AgentState) -> None:
@@ -161,7 +163,7 @@ def test_a_run_and_those_that_went_on_from_it_are_one(database: Database, ada: A
     assert [run.id for run in database.run(lambda tx: runs.whole(tx, ada.id, 9, after.id))] == [
         first.id
     ]
-    assert database.run(lambda tx: runs.cost(tx, ada.id)).runs == 3
+    assert database.run(lambda tx: run_figures.cost(tx, ada.id)).runs == 3
     steps = database.run(lambda tx: runs.whole_steps(tx, first.id))
     assert [step.number for step in steps] == [1, 2, 3, 4]
     assert [s["name"] for s in steps[0].tool_stats] == ["1", "0"]  # what it asked for was let go on
@@ -209,4 +211,4 @@ def test_what_others_cost_is_counted_once(database: Database, ada: AgentState) -
     spend(bob, 4.0, continues=answer.id)
     spend(ada, 8.0, answer)  # ada's own, which are counted as such
     spend(bob, 16.0, first, group_id="group-1")  # bob's turn in a group that ada supervises
-    assert database.run(lambda tx: runs.asked_cost(tx, ada.id)) == 6.0
+    assert database.run(lambda tx: run_figures.asked_cost(tx, ada.id)) == 6.0
