@@ -13,7 +13,7 @@ from letta_kernel.errors import InvalidInputError, NameTakenError, NotFoundError
 from letta_kernel.records import AgentState, Branch, Inherited, Run
 from letta_kernel.remedies import Do, remedy
 from letta_kernel.service import line_ends, outside, points, restoring
-from letta_kernel.service.agent_checks import check_name
+from letta_kernel.service.agent_checks import MAX_NAME, check_name
 from letta_kernel.service.conversations import openable
 from letta_kernel.service.core import Core
 from letta_kernel.service.outside import Effect
@@ -136,7 +136,8 @@ class Forks:
         fresh: bool,
     ) -> AgentState:
         if name is None:
-            name = f"{state.name}-{purpose}" if purpose else _free_name(tx, state.name)
+            short = state.name[: MAX_NAME - 20].rstrip()
+            name = f"{short}-{purpose}" if purpose else _free_name(tx, state.name)
         name = check_name(name)
         taken = [] if purpose else [*agents.named(tx, name), *self._core.renamed(tx, name)]
         if taken and (not fresh or any(one.id == state.id for one in taken)):
@@ -449,7 +450,7 @@ class Forks:
 
 
 def _free_name(tx: Tx, name: str) -> str:
-    number = 2
+    name, number = name[: MAX_NAME - 10].rstrip(), 2
     while agents.named(tx, f"{name}-{number}"):
         number += 1
     return f"{name}-{number}"

@@ -212,6 +212,9 @@ def restore(
             blocks.detach(tx, state.id, block.id)
             told.changed.append(f"the block {block.label} is off")
     has = {block.id for block in own}
+    for label, one in wanted.items():  # two may have changed names: none stands in another's way
+        if one is not None and one.id in has and one.label != label:
+            blocks.detach(tx, state.id, one.id)
     for label, then in point.blocks.items():
         _block(tx, state, point, wanted[label], has, then, shared, told, alone)
     return told
@@ -263,12 +266,14 @@ def _block(
             told.left.append(f"The block {then.label}: it is another agent's now.")
             return
         free = free and not now_is.read_only and now_is.label == then.label
-    if now_is.label != then.label and free:
+    renamed = now_is.label != then.label and free
+    if renamed:
         told.changed.append(f"the block {now_is.label} is called {then.label}")
         now_is.label = then.label
         blocks.update(tx, now_is)
-    if now_is.id not in has:
+    if now_is.id not in has or now_is.label != then.label or renamed:
         blocks.attach(tx, state.id, now_is.id)
+    if now_is.id not in has:
         told.changed.append(f"the block {then.label} is back")
     if now_is.value == then.value and now_is.label == then.label:
         return
@@ -281,5 +286,8 @@ def _block(
         )
         return
     if now_is.value != then.value:
+        if now_is.limit < len(then.value):  # it was made smaller since
+            now_is.limit = len(then.value)
+            blocks.update(tx, now_is)
         blocks.write(tx, now_is.id, then.value, actor=LOCAL_USER, reason=reason)
         told.blocks.append(then.label)

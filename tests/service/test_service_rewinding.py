@@ -152,3 +152,26 @@ def test_a_block_that_was_deleted_is_told_of_and_another_of_its_name_stays(bench
         "The block notes: what it was is not known any more."
     ]
     sound(bench)
+
+
+def test_blocks_that_changed_names_and_sizes_are_as_they_were(bench: Bench) -> None:
+    service = bench.service
+    for label, text in (("cats", "Two."), ("dogs", "Three of them.")):
+        service.blocks.create(Block(label=label, value=text), agent="ada")
+    run = say(bench, "Hello", "Hi.")
+    for old, new in (("cats", "birds"), ("dogs", "cats"), ("birds", "dogs")):
+        service.blocks.update(old, agent="ada", label=new)
+    service.blocks.update("cats", agent="ada", value="None.", limit=5)
+    service.forks.rewind("ada", run)
+    now = blocks_of(bench)
+    assert (now["cats"], now["dogs"]) == ("Two.", "Three of them.")
+    dogs = service.blocks.retrieve("dogs", agent="ada")
+    assert service.blocks.update(dogs.id, description="Dogs").limit == len("Three of them.")
+    sound(bench)
+
+
+def test_agents_with_the_longest_names_can_be_forked(bench: Bench) -> None:
+    service = bench.service
+    service.agents.create("x" * 100)
+    for purpose in ("", "", "compare"):
+        assert service.forks.fork("x" * 100, purpose=purpose).name.startswith("x" * 80)
