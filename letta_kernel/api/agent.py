@@ -21,6 +21,7 @@ from letta_kernel.api.added_tools import added_to
 from letta_kernel.api.explained import Explained
 from letta_kernel.api.memory import MemoryView
 from letta_kernel.api.past import Past
+from letta_kernel.api.plots import plot_of
 from letta_kernel.api.remedies import WORDS, speaks_python
 from letta_kernel.api.run import Run
 from letta_kernel.display.live import running_shell
@@ -53,7 +54,6 @@ if TYPE_CHECKING:
 
 _services: dict[Path, AgentService] = {}
 _MOST_EVENTS = 20  # that tools may post in a chain
-_RUNS_PLOTTED = 50
 
 
 def service_for(home: Path | str | None = None) -> AgentService:
@@ -307,7 +307,7 @@ class Agent(Past):
         what : ``tokens`` of each step, ``memory`` (characters of each block over time) or ``cost``.
         limit : how many of the last runs (50).
         """
-        return figure_of(self.service, self.id, what, limit)
+        return plot_of(self.service, self.id, what, limit)
 
     def remember(
         self, text: str, tags: Sequence[str] = (), *, supersedes: Sequence[str] = ()
@@ -409,33 +409,6 @@ class Agent(Past):
 
     def __repr__(self) -> str:
         return f"Agent({self.name!r})"
-
-
-def figure_of(service: AgentService, ref: str, what: str, limit: int | None = None) -> Figure:
-    """Return the plot *what* of an agent over its last *limit* runs; see `Agent.plot`.
-
-    Raises
-    ------
-    InvalidInputError
-        There is no such plot, nothing to show, or no matplotlib.
-    """
-    from letta_kernel.display import plots
-
-    if what not in plots.KINDS:
-        hint = nearest(what, list(plots.KINDS)) or f" There is: {', '.join(plots.KINDS)}."
-        raise InvalidInputError(f"There is no plot of {what!r}.{hint}")
-    if limit is not None and limit < 1:
-        raise InvalidInputError("A plot shows at least one run.")
-    state = service.agents.retrieve(ref)
-    if what == "memory":
-        labels = [block.label for block in service.blocks.list(ref)]
-        return plots.memory_plot(
-            state.name, {label: service.blocks.versions(label, agent=ref) for label in labels}
-        )
-    runs = service.runs.whole(ref, limit or _RUNS_PLOTTED)[::-1]
-    if what == "cost":
-        return plots.cost_plot(state.name, runs)
-    return plots.tokens_plot(state.name, [service.steps.of_run(run.id, whole=True) for run in runs])
 
 
 def _in_python(events: Iterator[Event]) -> Iterator[Event]:

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from letta_kernel import errors, isolation
-from letta_kernel.api.agent import figure_of, service_for
+from letta_kernel.api.agent import service_for
+from letta_kernel.api.plots import plot_of
 from letta_kernel.commands.door import Notebook
 from letta_kernel.commands.spec import DoorName
 from letta_kernel.errors import InvalidInputError, LettaError, NotFoundError, ReadOnlyError
@@ -347,7 +348,7 @@ class Session(Notebook):
 
     def figure(self, agent: AgentState, what: str, limit: int | None) -> Any:
         """Return a plot of the last runs."""
-        return figure_of(self.service, agent.id, what, limit)
+        return plot_of(self.service, agent.id, what, limit)
 
     def runs_here(self, agent: AgentState, tool: Tool) -> bool:
         """Whether the function behind *tool* is in this kernel."""
