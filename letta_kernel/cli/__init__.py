@@ -79,8 +79,10 @@ def _usage(error: Any) -> int:
 
 
 def _say(line: str) -> None:
+    from letta_kernel.display.clean import clean_text  # only now: what goes well needs it elsewhere
+
     try:
-        print(" ".join(line.split()), file=sys.stderr)
+        print(" ".join(clean_text(line).split()), file=sys.stderr)
     except BrokenPipeError:
         _close_pipe()
 

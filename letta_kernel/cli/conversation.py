@@ -150,7 +150,7 @@ class Talk:
     def _good(self, ended: RunEnded | None) -> bool:
         if ended is not None and failed(ended.stop_reason):
             said = ended.error or f"The run ended with {ended.stop_reason}."
-            print(" ".join(said.split()), file=sys.stderr)
+            output.put_error(" ".join(said.split()))
             return False
         return True
 
@@ -173,7 +173,7 @@ def slash(session: TerminalDoor, agent: AgentState, line: str) -> None:
             given["limit"] = int(rest or 20)
         session.run(at("terminal")[name], given)
     except LettaError as error:
-        print(here(error), file=sys.stderr)
+        output.put_error(here(error))
 
 
 def decide(calls: Sequence[ToolCall], policy: Policy | None) -> list[Decision] | None:

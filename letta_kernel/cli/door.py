@@ -88,7 +88,7 @@ class TerminalDoor(Terminal):
         if self.json and (answer.data is not None or not answer.code):
             output.put_json(answer.data)
         elif answer.problem:
-            print(" ".join(answer.problem.split()), file=sys.stderr)
+            output.put_error(" ".join(answer.problem.split()))
         elif answer.rows is not None:
             table = answer.rows()
             output.table(table.columns, table.rows, table.empty)

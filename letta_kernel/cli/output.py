@@ -49,6 +49,11 @@ def put(text: str, *, style: str | None = None, end: str = "\n", stderr: bool = 
     console(stderr).print(Text(clean_text(text), style=style or "", end=""), end=end)
 
 
+def put_error(text: str) -> None:
+    """Print what went wrong, which may quote anybody, to stderr: freed of what could command the terminal."""
+    print(clean_text(text), file=sys.stderr)
+
+
 def put_json(data: Any) -> None:
     """Print *data* as JSON: records, dates and paths included."""
     print(json.dumps(data, indent=2, ensure_ascii=False, default=plain))

@@ -62,7 +62,7 @@ def chat(
                 raise
         except LettaError as error:
             failed = True
-            print(here(error), file=sys.stderr)
+            output.put_error(here(error))
 
 
 def send(

@@ -26,6 +26,11 @@ def sql(
     means.
     """
     found = door.service.sql.query(door.text(query), limit=limit, seconds=seconds)
+    names: list[str] = []
+    for name in found.columns:  # JSON has no two of a name
+        while name in names:
+            name += "_2"
+        names.append(name)
     more = f"There are more than {limit:,} rows: --limit 0 shows all."
 
     def panel() -> object:
@@ -35,7 +40,7 @@ def sql(
         return stack(shown, note(more)) if found.more else shown
 
     return Answer(
-        data=[dict(zip(found.columns, row, strict=True)) for row in found.rows],
+        data=[dict(zip(names, row, strict=True)) for row in found.rows],
         rows=lambda: Rows(found.columns, found.rows, "No rows."),
         panel=panel,
         notes=[more] if found.more else [],

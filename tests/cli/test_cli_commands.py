@@ -277,6 +277,12 @@ def test_sql_reads_and_nothing_else(cli: Cli) -> None:
     (cli.folder / "secret.csv").write_text("a\n1\n")
     assert cli.json("sql", "SELECT agent, tags FROM agents") == [{"agent": "ada", "tags": []}]
     assert cli.out("sql", "-", given="SELECT 1, NULL") == "1\t\n"
+    said = cli.fails(
+        "sql", "SELECT error('no' || chr(27) || '[2J' || chr(8238))"
+    )  # a model's words
+    assert said == "The query failed: Invalid Input Error: no\n"
+    twice = cli.json("sql", "SELECT 1 AS a, 2 AS a, 3 AS a_2")
+    assert twice == [{"a": 1, "a_2": 2, "a_2_2": 3}]
     more = cli("sql", "SELECT * FROM range(10)", "--limit", "3")
     assert more.stdout == "0\n1\n2\n"
     assert "more than 3" in more.stderr
