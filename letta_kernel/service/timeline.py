@@ -244,7 +244,7 @@ class Times:
 
     def _side(self, tx: Tx, ref: str, agent: str | None) -> Side:
         name, at, point = ref.rpartition("@")
-        if at and name:
+        if at and name and not agents.named(tx, ref):  # an agent may be called so
             state = self._core.agent(tx, name)
             return Side(ref, state, points.find(tx, state, point))
         if agent is not None and ref == "now":

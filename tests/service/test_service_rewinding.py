@@ -175,3 +175,10 @@ def test_agents_with_the_longest_names_can_be_forked(bench: Bench) -> None:
     service.agents.create("x" * 100)
     for purpose in ("", "", "compare"):
         assert service.forks.fork("x" * 100, purpose=purpose).name.startswith("x" * 80)
+
+
+def test_an_agent_with_an_at_in_its_name_is_not_taken_for_a_point(bench: Bench) -> None:
+    bench.service.agents.create("ada@home", human="Kim")
+    say(bench, "Hello", "Hi.", "ada@home")
+    difference = bench.service.timeline.diff("ada@home", "ada")
+    assert (difference.a, difference.b) == ("ada@home", "ada")
