@@ -84,6 +84,10 @@ class AskedBy:
         return [agent_id for agent_id, _ in self.line]
 
 
+_TRIED = ("compare", "eval")
+"""Purposes of forks that must leave no trace in other agents."""
+
+
 class Start(Protocol):
     """Whoever lets an agent answer a message."""
 
@@ -160,6 +164,7 @@ class Asking:
                 told = partial(Progress, on_output=on_output, on_event=on_event)
                 return self._spawn(arguments, call_id, told, cancel, tool.return_limit)
             message = self._checked(str(arguments["message"]))
+            self._check_not_tried()
             if tool.name == NOTIFY:
                 return self._notify(str(arguments["other_agent_id"]), message, call_id)
             talk = Talk(message, call_id, on_output, on_event, cancel, self._until())
@@ -171,6 +176,16 @@ class Asking:
             )
         except LettaError as error:
             return Outcome("error", error.text, error=error.text)
+
+    def _check_not_tried(self) -> None:
+        """Refuse for a fork that is only tried, and whoever works for one: others would remember it."""
+
+        def work(tx: Tx) -> bool:
+            found = [agents.get(tx, agent_id) for agent_id, _ in self._line]
+            return any(one is not None and one.purpose in _TRIED for one in found)
+
+        if self._core.do(work):
+            raise InvalidInputError("This is a trial: no message is sent to other agents.")
 
     # -- the tools -----------------------------------------------------------------------------------
 

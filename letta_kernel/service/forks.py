@@ -7,9 +7,10 @@ as a branch that can be returned to. Each is one transaction.
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from letta_kernel.errors import InvalidInputError, NameTakenError, NotFoundError
+from letta_kernel.memory.merging import merged
 from letta_kernel.records import AgentState, Branch, Inherited, Run
 from letta_kernel.remedies import Do, remedy
 from letta_kernel.service import line_ends, outside, points, restoring
@@ -288,10 +289,7 @@ class Forks:
             state = self._core.agent(tx, agent)
             run = line_ends.to_undo(tx, state)
             point = points.before_run(tx, state, run)
-            gone = lineage.behind(line_ends.line_of(tx, state), point.parts)
-            own = {
-                step.id for one in line_ends.runs_in(tx, gone) for step in runs.steps_of(tx, one.id)
-            }
+            own = _steps_behind(tx, state, point)
             changed = []
             for block in blocks.of_agent(tx, state.id):
                 then = point.blocks.get(block.label)
@@ -330,7 +328,9 @@ class Forks:
         """Let an agent go on as a fork of it has gone on: with its history and memory.
 
         The agent's own end stays as a branch; model, settings and tools stay as they are. A block that other
-        agents have too is written only where the fork has written it. The fork may be deleted then.
+        agents have too is written only where the fork has written it. What somebody else (a person, another
+        agent) wrote into a block meanwhile stays, with what the fork wrote; where both changed the same
+        lines the fork's count, and the others are in the block's history. The fork may be deleted then.
 
         Raises
         ------
@@ -346,6 +346,7 @@ class Forks:
             for block in blocks.of_agent(tx, state.id):
                 if block.label not in wrote and len(blocks.agents_with(tx, block.id)) > 1:
                     point.blocks.pop(block.label, None)
+            _keep_what_others_wrote(tx, state, other, point)
             return self._go(tx, state, point, "rewind", True)
 
         return self._core.do(work)
@@ -447,6 +448,27 @@ class Forks:
             run_id=step.run_id if step is not None else None,
             step_id=step.id if step is not None else None,
         )
+
+
+def _steps_behind(tx: Tx, state: AgentState, point: Point) -> set[str]:
+    """Return the ids of the steps of an agent's own line that came after a point."""
+    gone = lineage.behind(line_ends.line_of(tx, state), point.parts)
+    return {step.id for one in line_ends.runs_in(tx, gone) for step in runs.steps_of(tx, one.id)}
+
+
+def _keep_what_others_wrote(tx: Tx, state: AgentState, fork: AgentState, point: Point) -> None:
+    """Put into the blocks of *point*, the end of a fork, what others wrote into the agent's since."""
+    own = _steps_behind(tx, state, point)
+    copies = {block.label: block for block in blocks.of_agent(tx, fork.id)}
+    for block in blocks.of_agent(tx, state.id):
+        copy, then = copies.get(block.label), point.blocks.get(block.label)
+        newest = blocks.latest(tx, block.id)
+        if copy is None or then is None or newest is None or newest.step_id in own:
+            continue
+        first = blocks.versions(tx, copy.id)[0].value
+        text = merged(first, copy.value, block.value)
+        if text is not None and len(text) <= block.limit:
+            point.blocks[block.label] = replace(then, value=text)
 
 
 def _free_name(tx: Tx, name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from typing import Any
@@ -11,6 +12,7 @@ from agent_bench import Bench
 from scripted_server import Answer
 from scripted_wire import Call
 
+from letta_kernel.agent_messages import NOTIFY
 from letta_kernel.display.comparison import comparison_panel
 from letta_kernel.errors import InvalidInputError, NotFoundError
 from letta_kernel.models.base import Cancel
@@ -177,6 +179,46 @@ def test_one_is_kept_and_the_others_are_gone(bench: Bench) -> None:
     with pytest.raises(NotFoundError, match="no decision"):
         bench.service.compare.decide(found.id, 1)
     assert bench.service.database.run(invariants.find) == []
+
+
+def test_what_others_wrote_meanwhile_stays_when_one_is_kept(bench: Bench) -> None:
+    service = bench.service
+    compared = compare(bench, "idle", "other")
+    service.blocks.update("human", agent="ada", value="Kim moved to Oslo.")
+    service.compare.decide(compared.id, 1)
+    assert human(bench) == "Kim moved to Oslo."  # the fork wrote nothing
+    service.agents.create("bob")
+    service.blocks.detach(service.blocks.retrieve("human", agent="bob").id, agent="bob")
+    service.blocks.attach(service.blocks.retrieve("human", agent="ada").id, agent="bob")
+    compared = compare(bench, "own", "keeper")
+    service.blocks.update("human", agent="bob", value="Kim lives in Oslo.")
+    service.compare.decide(compared.id, 2)
+    assert human(bench) == "Kim lives in Oslo.\nLikes figs."
+    # Both changed the same line: the one that is kept counts, and the other is in the history.
+    compared = compare(bench, "own", "keeper")
+    changed = "Kim lives in Oslo.\nLikes figs, and dates."
+    service.blocks.update("human", agent="bob", value=changed)
+    service.blocks.update("human", agent=compared.runs[1].agent_id, value="Likes plums.")
+    service.compare.decide(compared.id, 2)
+    assert human(bench) == "Likes plums."
+    block = service.blocks.retrieve("human", agent="ada")
+    assert changed in [one.value for one in service.blocks.versions(block.id)]
+
+
+def test_what_is_tried_sends_no_message_to_other_agents(bench: Bench) -> None:
+    bob = bench.service.agents.create("bob", model="openai/own")
+    bench.service.tools.attach(NOTIFY, agent="ada")
+    told = json.dumps({"message": "Remember me.", "other_agent_id": bob.id})
+
+    def tell(body: dict[str, Any]) -> Answer:
+        if body["messages"][-1]["role"] == "user":
+            return Answer(calls=[Call("call_1", NOTIFY, told)])
+        return Answer(text=str(body["messages"][-1]["content"]))
+
+    bench.server.default = tell
+    for run in compare(bench, "a", "b").runs:
+        assert run.calls == [(NOTIFY, "error")]
+        assert "This is a trial: no message is sent to other agents." in run.answer
 
 
 def test_a_call_that_needs_a_word_ends_its_run_and_says_so(bench: Bench) -> None:

@@ -20,7 +20,9 @@ from scripted_wire import Answer, Call
 
 from letta_kernel.display.evaluation import report_page, report_panel, save
 from letta_kernel.errors import InvalidInputError, NotFoundError
+from letta_kernel.ids import new_id
 from letta_kernel.models.base import Cancel
+from letta_kernel.records import Tool
 from letta_kernel.service import AgentService
 from letta_kernel.service.experiments import experiment_file, runner
 from letta_kernel.service.experiments.cases import Outcome
@@ -28,6 +30,7 @@ from letta_kernel.service.experiments.experiment_file import ExperimentFile
 from letta_kernel.service.experiments.plan import Plan
 from letta_kernel.service.experiments.report import Report
 from letta_kernel.service.experiments.results import Results
+from letta_kernel.tools.schema import schema_from_source
 
 USAGE = {"prompt_tokens": 2_000_000, "completion_tokens": 10, "total_tokens": 2_000_010}
 NAMES = {"Kim": "My name is Kim.", "Ada": "My name is Ada.", "Eve": "My name is Eve."}
@@ -444,6 +447,33 @@ def test_an_agents_forks_do_it_and_the_agent_stays_as_it_is(
     assert len(model.requests) > before
     with pytest.raises(NotFoundError, match="there is no project here"):
         runner.run(planned(agent="ada"), folder.with_name("other.results"))
+
+
+def test_a_function_leaves_the_projects_tool_of_its_name_alone(
+    model: ScriptedServer, service: AgentService, folder: Path
+) -> None:
+    def roll() -> str:
+        """Roll."""
+        return "4"
+
+    ada = service.agents.create("ada")
+    source = 'def roll() -> str:\n    """Roll for all."""\n    return "6"\n'
+    own = service.tools.upsert(Tool(**schema_from_source(source), source=source, notebook=""))
+    service.tools.attach(own.id, agent=ada.id)
+    before = [one.id for one in service.tools.list()]
+    # What a killed process left goes as well.
+    left = service.tools.upsert(own.model_copy(update={"id": new_id("tool"), "notebook": "x"}))
+    (folder / "forks").mkdir(parents=True)
+    (folder / "forks" / left.id).touch()
+    (folder / "experiment.json").touch()
+    plan = planned(agent="ada", variants=[{"name": "fixed", "tools": [roll]}], most=1)
+    assert runner.run(plan, folder, project=service).passed
+    assert [one["function"]["description"] for one in model.requests[0]["tools"]].count(
+        "Roll."
+    ) == 1
+    assert service.tools.retrieve(own.id).source == source
+    assert [one.id for one in service.tools.list()] == before
+    assert [one.id for one in service.tools.list(ada.id) if one.name == "roll"] == [own.id]
 
 
 # -- the report -------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from typing import Any
 
 from letta_kernel import private
 from letta_kernel.errors import InvalidInputError, NotFoundError
+from letta_kernel.ids import new_id
 from letta_kernel.models import keys
 from letta_kernel.project import project_folder
 from letta_kernel.records import AgentState, Tool
@@ -71,6 +72,8 @@ class Stage:
         """Let go of the project that was made for it."""
         if self._base is None:
             self.service.close()
+        else:
+            self._clear()
         self._keys_back()
 
     def check(self) -> None:
@@ -170,10 +173,14 @@ class Stage:
         return fork
 
     def _clear(self) -> None:
-        """Delete forks that a process left which was killed."""
+        """Delete functions kept as tools of the project, and forks that a killed process left."""
         for left in self._made.glob("agent-*"):
             with suppress(NotFoundError):
                 self.service.agents.delete(left.name)
+            left.unlink(missing_ok=True)
+        for left in self._made.glob("tool-*"):
+            with suppress(NotFoundError):
+                self.service.tools.delete(left.name)
             left.unlink(missing_ok=True)
 
     def _give_dialogue(self, state: AgentState, dialogue: str, embedding: str | None) -> None:
@@ -207,7 +214,12 @@ class Stage:
     def _kept(self, given: Any) -> Tool:
         if not isinstance(given, str):
             found = found_in(given, getattr(given, "__name__", type(given).__name__), None)
-            tool = self.service.tools.upsert(found.record(notebook=""))
+            # A notebook of its own: the project's tools of that name stay as they are.
+            fresh = found.record(notebook=new_id("experiment"))
+            if self._base is not None:
+                private.folder(self._made)
+                private.write(self._made / fresh.id, "")
+            tool = self.service.tools.upsert(fresh)
             self._live[tool.id] = given
             return tool
         if self._project is None or self.service is self._project:
