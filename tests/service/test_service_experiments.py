@@ -201,6 +201,18 @@ def test_results_are_read_whatever_ends_of_lines_a_model_says(
             runner.run(planned(), folder)
 
 
+def test_to_begin_anew_deletes_nothing_of_somebody_else(folder: Path) -> None:
+    Results(folder).close()
+    aside = folder.with_name("names.results~")
+    aside.mkdir()
+    (aside / "thesis.txt").write_text("Mine.")
+    with pytest.raises(InvalidInputError, match="holds something else: move it"):
+        Results(folder, fresh=True)
+    assert (aside / "thesis.txt").read_text() == "Mine."
+    (aside / "thesis.txt").unlink()
+    Results(folder, fresh=True).close()
+
+
 def test_what_was_paid_once_counts_once(model: ScriptedServer, folder: Path) -> None:
     def examine(body: dict[str, Any]) -> Answer:
         if "examiner" not in body["messages"][0]["content"]:

@@ -213,6 +213,20 @@ def test_tables_are_read_as_spreadsheets_and_frames_have_them(tmp_path: Path) ->
         datasets.read([{"text": "a", "label": "b"}])
 
 
+def test_a_grader_is_another_when_what_it_uses_in_its_file_changes(tmp_path: Path) -> None:
+    file = tmp_path / "own.toml"
+    file.write_text(
+        'cases = [{messages = ["a"]}]\ngraders = [{kind = "python", function = "own.py:good"}]\n'
+    )
+    told = []
+    for least in (3, 5):
+        code = f"LEAST = {least}\ndef good(outcome):\n    return len(outcome.answer) > LEAST\n"
+        (tmp_path / "own.py").write_text(code)
+        plan = experiment_file.read(file, python=True)
+        told.append(plan.grading(plan.cases[0]))
+    assert told[0] != told[1]
+
+
 def test_what_a_table_expects_as_json_is_compared_by_its_fields() -> None:
     case = Case(id="1", messages=["Who?"], expected='{"name": "Kim"}')
     grader = graders.read({"kind": "json"}, "it")

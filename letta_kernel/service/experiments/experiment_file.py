@@ -205,4 +205,4 @@ def _function(spec: str, beside: Path) -> Grader:
     function = getattr(module, name, None)
     if not callable(function):
         raise InvalidInputError(f"There is no function {name} in {place}.")
-    return Function(function, name)
+    return Function(function, name, file=path.read_text("utf-8", "replace"))

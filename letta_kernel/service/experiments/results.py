@@ -147,9 +147,15 @@ class Results:
 
     def _put_aside(self) -> None:
         aside = self.folder.with_name(f"{self.folder.name}~")
+        names = (_RESULTS, _CALLS, _MARK)  # the mark last: without it the folder is not ours
+        if aside.exists() and not {one.name for one in aside.iterdir()} <= {*names}:
+            self._lock.release()
+            raise InvalidInputError(
+                f"{aside} is in the way, and holds something else: move it, and begin anew again."
+            )
         shutil.rmtree(aside, ignore_errors=True)
         private.folder(aside)
-        for name in (_MARK, _RESULTS, _CALLS):
+        for name in names:
             if (self.folder / name).exists():
                 (self.folder / name).rename(aside / name)
 
