@@ -8,6 +8,8 @@ from contextvars import copy_context
 from typing import TypeVar
 
 T = TypeVar("T")
+Watch = Callable[[float, str], None]
+"""Is told how far work has come: a share (0 to 1) and a text. Called on the thread that waits for it."""
 
 _LOOK = 0.1  # seconds between two looks: the stop button must reach us
 

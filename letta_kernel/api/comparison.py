@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from letta_kernel.api.remedies import speaks_python
 from letta_kernel.display.comparison import comparison_panel
 from letta_kernel.errors import InvalidInputError
+from letta_kernel.parallel import Watch
 from letta_kernel.pictures.values import pictures_of
 from letta_kernel.service import AgentService
-from letta_kernel.service.compare import Watch
 from letta_kernel.service.compared import ComparedRun, Comparison
 from letta_kernel.service.variants import Variant, variants
 from letta_kernel.tools.execute import ToolHost

@@ -20,6 +20,7 @@ from letta_kernel.display.evaluation import report_panel, save
 from letta_kernel.display.live import running_shell
 from letta_kernel.display.progress import Bar
 from letta_kernel.errors import InvalidInputError, Stopped
+from letta_kernel.parallel import Watch
 from letta_kernel.project import is_there, project_folder
 from letta_kernel.remedies import Do, remedy
 from letta_kernel.service.experiments import experiment_file, runner
@@ -129,7 +130,7 @@ class Experiment:
         return made
 
     def run(
-        self, *, fresh: bool = False, retry: bool = False, watch: runner.Watch | None = None
+        self, *, fresh: bool = False, retry: bool = False, watch: Watch | None = None
     ) -> Evaluation:
         """Do what has no result yet and return the report.
 

@@ -41,9 +41,6 @@ _FORGOTTEN = timedelta(days=7)  # after which forks of another machine's process
 _ENDING = 10.0  # seconds that runs which are stopped have to write their end
 _MOST_OPEN = 8  # comparisons that wait for a decision; the oldest is thrown away then
 
-Watch = Callable[[float, str], None]
-"""Is told how far it has come: a share (0 to 1) and a text. Called on the thread that compares."""
-
 
 class Compare:
     """Compares variants of agents on forks of them."""
@@ -71,7 +68,7 @@ class Compare:
         max_steps: int | None = None,
         at_once: int | None = None,
         host: Callable[[str], ToolHost | None] = lambda agent_id: None,
-        watch: Watch = lambda share, text: None,
+        watch: parallel.Watch = lambda share, text: None,
         cancel: Cancel | None = None,
     ) -> Comparison:
         """Send *text* to a fork of each variant's agent, *repeat* times each, and return what came of it.
@@ -253,7 +250,7 @@ class Compare:
         except LettaError as error:
             run.problem = error.text
 
-    def _carry_out(self, work: Work, at_once: int, watch: Watch) -> None:
+    def _carry_out(self, work: Work, at_once: int, watch: parallel.Watch) -> None:
         runs = [run for run in work.compared.runs if not run.problem]
         if any(self._lives_here(work, run) for run in runs):
             for run in runs:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -29,9 +29,6 @@ from letta_kernel.service.experiments.stage import Stage
 from letta_kernel.service.experiments.trial import Unfinished
 from letta_kernel.tools.execute import ToolHost
 
-Watch = Callable[[float, str], None]
-"""Is told how far it has come: a share (0 to 1) and a text. Called on the thread that runs the experiment."""
-
 
 def run(
     plan: Plan,
@@ -41,7 +38,7 @@ def run(
     host: ToolHost | None = None,
     fresh: bool = False,
     retry: bool = False,
-    watch: Watch = lambda share, text: None,
+    watch: parallel.Watch = lambda share, text: None,
     cancel: Cancel | None = None,
 ) -> Report:
     """Do what is left of an experiment and return its report.
@@ -96,7 +93,7 @@ class _Run:
         known: dict[str, Result],
         retry: bool,
         cancel: Cancel,
-        watch: Watch,
+        watch: parallel.Watch,
     ) -> None:
         self._plan, self._results, self._known, self._watch = plan, results, known, watch
         self._retry, self._cancel = retry, cancel
