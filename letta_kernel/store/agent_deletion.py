@@ -86,7 +86,10 @@ def _leave_to_forks(tx: Tx, state: AgentState, parts: Sequence[Inherited]) -> No
         "DELETE FROM conversations WHERE agent_id = $1 AND NOT id = ANY($2::text[])",
         (agent_id, list(shared)),
     )
-    tx.execute("UPDATE conversations SET deleted_at = $2 WHERE agent_id = $1", (agent_id, now()))
+    tx.execute(
+        "UPDATE conversations SET deleted_at = $2, summary_id = NULL WHERE agent_id = $1",
+        (agent_id, now()),
+    )
     branches.sweep(tx, agent_id)
     passage_edits.leave_to_forks(tx, agent_id, parts)
     for table in ("runs", "steps"):
@@ -105,6 +108,7 @@ def _leave_to_forks(tx: Tx, state: AgentState, parts: Sequence[Inherited]) -> No
         (agent_id,),
     )
     state.settings, state.inherits, state.deleted_at = {}, [], now()
+    state.summary_id = None  # it may be behind what they share
     agents.save(tx, state)
 
 

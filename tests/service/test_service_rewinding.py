@@ -182,3 +182,25 @@ def test_an_agent_with_an_at_in_its_name_is_not_taken_for_a_point(bench: Bench) 
     say(bench, "Hello", "Hi.", "ada@home")
     difference = bench.service.timeline.diff("ada@home", "ada")
     assert (difference.a, difference.b) == ("ada@home", "ada")
+
+
+def test_a_fork_of_an_agent_whose_history_was_cleared_hears_what_it_is_told(bench: Bench) -> None:
+    service = bench.service
+    for number in range(3):
+        say(bench, f"Question {number}", "Answer")
+    service.agents.reset("ada")
+    service.forks.fork("ada", "eve")
+    say(bench, "Hello", "Hi.", "eve")
+    say(bench, "Again", "Yes.", "eve")
+    assert sent(bench) == ["Hello", "Hi.", "Again"]
+    sound(bench)
+
+
+def test_a_deleted_agent_with_a_summary_behind_its_forks_is_no_damage(bench: Bench) -> None:
+    service = bench.service
+    runs = [say(bench, f"Question {number} " + "word " * 50, "Answer") for number in range(4)]
+    service.forks.fork("ada", "eve", at=runs[0])
+    bench.server.say("What was said.")
+    assert service.messages.compact("ada") is not None
+    service.agents.delete("ada")
+    sound(bench)
