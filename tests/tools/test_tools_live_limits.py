@@ -62,6 +62,39 @@ def test_a_cancelled_run_ends_a_call(function: Callable[..., Any]) -> None:
     )
 
 
+DEBUGGED = """
+import sys, threading, time
+from letta_kernel.models.base import Cancel
+from letta_kernel.tools.live import TimeUpError, ended_by
+
+def limited():
+    with ended_by(60.0, Cancel()):
+        pass
+    try:
+        with ended_by(0.05, Cancel()):
+            while True:
+                time.sleep(0.001)
+    except TimeUpError:
+        print("ended")
+
+thread = threading.Thread(target=limited)
+thread.start()
+thread.join()
+sys.settrace(lambda *_: None)
+for _ in range(5):
+    (lambda: None)()
+print("traced")
+"""
+
+
+def test_a_debugger_works_after_calls_away_from_the_main_thread() -> None:
+    # In Python 3.11 it hangs where an exception is pending for a thread, or was taken back.
+    child = subprocess.run(
+        [sys.executable, "-c", DEBUGGED], capture_output=True, text=True, timeout=60
+    )
+    assert child.stdout.split() == ["ended", "traced"], child.stderr
+
+
 def test_a_time_limit_away_from_the_main_thread() -> None:
     def spin() -> None:
         while True:
