@@ -239,12 +239,15 @@ def _filled(temp: Path, path: Path) -> str:
             with contextlib.closing(opening.open_database(temp, CONFIG, 0)) as connection:
                 attached = str(other).replace("'", "''")
                 connection.execute(f"ATTACH '{attached}' AS other (READ_ONLY)")
-                for (table,) in connection.execute(
-                    "SELECT table_name FROM duckdb_tables() WHERE database_name = 'other'"
-                    " AND table_name <> 'schema_version'"
+                for table, has_key in connection.execute(
+                    "SELECT table_name, has_primary_key FROM duckdb_tables()"
+                    " WHERE database_name = 'other' AND table_name <> 'schema_version'"
                 ).fetchall():
+                    # Without a key a row is known by all that it holds.
+                    how = "INSERT OR IGNORE INTO" if has_key else "INSERT INTO"
+                    rest = "" if has_key else f' EXCEPT SELECT COLUMNS(*) FROM "{table}"'
                     connection.execute(
-                        f'INSERT OR IGNORE INTO "{table}" BY NAME FROM other."{table}"'
+                        f'{how} "{table}" BY NAME SELECT COLUMNS(*) FROM other."{table}"{rest}'
                     )
             return f", the rest from the copy of {backup.made.astimezone():%Y-%m-%d %H:%M}"
     except _PROBLEMS:

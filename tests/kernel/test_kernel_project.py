@@ -150,7 +150,7 @@ def test_a_folder_may_be_called_almost_anything(opened: Opener, tmp_path: Path) 
     assert notebook.run("%agent import odd.af --name again").status == "ok"
     notebook.run("import sys")
     assert "again" in notebook.run(SHELL).text
-    asked = notebook.run(f"{SHELL.partition(' agent')[0]} sql 'SELECT name FROM agents'")
+    asked = notebook.run(f"{SHELL.partition(' agent')[0]} sql 'SELECT agent FROM agents'")
     assert "again" in asked.text, notebook.run("print(_exit_code)").text
     assert stores(tmp_path) == [f"{ODD}/.letta"]
 

@@ -165,7 +165,9 @@ def test_no_secret_is_in_any_view_or_table_of_the_system(told: Bench) -> None:
     for system in ("duckdb_settings()", "duckdb_columns()", "duckdb_views()", "duckdb_databases()"):
         everything.append(repr(rows(told, f"FROM {system}")))
     kept = told.service.database.run(lambda tx: tx.query("SELECT digest FROM access_tokens"))
-    secrets = [SECRET, kept[0][0], *(text for _, text in encryption.known())]
+    # What other tests of this process have kept secret may be a letter.
+    others = [text for _, text in encryption.known() if len(text) > 7]
+    secrets = [SECRET, kept[0][0], *others]
     assert not [secret for secret in secrets if secret in "".join(everything)]
     hidden = {"settings", "metadata", "environment", "headers", "digest", "tool_rules"}
     assert not hidden & {name for one in sql.views for name in one.columns}
