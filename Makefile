@@ -3,7 +3,7 @@
 .DEFAULT_GOAL := help
 # Where it is set every process of the tests, some thousands, would compile all modules anew.
 unexport PYTHONDONTWRITEBYTECODE
-.PHONY: help demo lab test test-long test-oldest test-collaboration check lint front-end-test bench clean chromium
+.PHONY: help demo lab test test-long test-oldest test-collaboration check lint front-end-test rewritten bench clean chromium
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -50,7 +50,7 @@ WORKERS := -n $(shell nproc 2>/dev/null | awk '{ print $$1 + 2 }' || echo 4) --d
 IN_ONE_PIECE := $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 
 test: $(VENV)/installed-test chromium
-	@$(MAKE) --no-print-directory -j2 $(IN_ONE_PIECE) lint front-end-test
+	@$(MAKE) --no-print-directory -j2 $(IN_ONE_PIECE) lint front-end-test rewritten
 	$(PYTEST) $(WORKERS) --durations=20
 
 test-long: test test-oldest test-collaboration
@@ -69,6 +69,10 @@ test-oldest: $(VENV)/installed-test
 	$(UV) venv --quiet --allow-existing --python $(PY) $(VENV)-oldest
 	$(UV) pip install --quiet --python $(VENV)-oldest/bin/python --resolution lowest-direct --editable '.[test]'
 	$(VENV)-oldest/bin/python -m pytest $(WORKERS) --ignore tests/browser --ignore tests/packaging
+
+# pytest rewrites each module of the tests, which takes seconds: once for all workers.
+rewritten: $(VENV)/installed-test
+	@$(PYTEST) --collect-only >/dev/null
 
 check: lint
 	$(PYTEST) $(WORKERS) tests/$(ROOM)

@@ -186,6 +186,7 @@ def test_narrow_windows(stage: Stage) -> None:
     page.set_viewport_size({"width": 1280, "height": 900})
 
 
+@pytest.mark.slow
 def test_notebook_7(stage: Stage) -> None:
     stage.lab.write("seven.ipynb", *map(new_code_cell, (PREPARE, PAY, ASK)), kernel="letta")
     stage.model.call("send_money", GIVEN)

@@ -260,6 +260,7 @@ def test_narrow_windows_and_text_from_right_to_left(lab: Lab, page: Page) -> Non
     (lab.folder / "narrow").touch()
 
 
+@pytest.mark.slow
 @pytest.mark.page(fresh=True)
 def test_without_the_extension_the_view_is_the_same(
     page: Page, tmp_path_factory: pytest.TempPathFactory

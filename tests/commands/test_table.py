@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from table_bench import ADDED
-from typer.testing import CliRunner
+from typer.main import get_command
 
 from letta_kernel.cli.root import build
 from letta_kernel.commands import GROUPS, TABLE, Command, at, reference
@@ -20,8 +23,14 @@ EVERY = [(door, name, one) for door in DOORS for name, one in at(door).items()]
 NAMES = [f"{door}: {name}" for door, name, _ in EVERY]
 
 
+@cache
+def program() -> Any:
+    return get_command(build())
+
+
+@cache
 def terminal_help(*words: str) -> str:
-    done = CliRunner().invoke(build(), [*words, "--help"], env={"COLUMNS": "200"})
+    done = CliRunner().invoke(program(), [*words, "--help"], env={"COLUMNS": "200"})
     assert done.exit_code == 0, done.output
     return " ".join(done.output.split())
 

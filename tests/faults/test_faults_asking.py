@@ -48,7 +48,10 @@ def asked_of(service: AgentService) -> Any:
     return next((one for one in history if one.role == "tool"), None)
 
 
-@pytest.mark.parametrize("moves", [ASKS, TELLS], ids=["waits", "tells"])
+@pytest.mark.parametrize(
+    "moves",
+    [pytest.param(ASKS, id="waits"), pytest.param(TELLS, id="tells", marks=pytest.mark.slow)],
+)
 def test_a_kill_at_any_point_leaves_one_question_and_the_truth(
     moves: str, tmp_path: Path, fresh_project: Callable[[Path], Path]
 ) -> None:

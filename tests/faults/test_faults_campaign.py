@@ -188,7 +188,14 @@ def check(home: Path, shown: set[str]) -> None:
 @pytest.mark.parametrize(
     "rounds", [2, pytest.param(50, marks=(pytest.mark.slow, pytest.mark.timeout(3600)))]
 )
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "server",
+        "kernel",
+        *(pytest.param(one, marks=pytest.mark.slow) for one in ("script", "terminal")),
+    ],
+)
 def test_kills_at_any_moment(
     kind: str,
     rounds: int,

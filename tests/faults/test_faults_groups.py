@@ -75,7 +75,8 @@ def turn(home: Path, kind: str, kill_at: int) -> tuple[str, object]:
 
 
 @pytest.mark.parametrize(
-    ("kind", "first", "further"), [("round_robin", 2, 3), ("supervisor", 5, 6)]
+    ("kind", "first", "further"),
+    [pytest.param("round_robin", 2, 3, marks=pytest.mark.slow), ("supervisor", 5, 6)],
 )
 def test_a_kill_leaves_a_group_that_goes_on(
     kind: str, first: int, further: int, tmp_path: Path, fresh_project: Callable[[Path], Path]

@@ -144,6 +144,7 @@ def test_installed_into_a_new_environment_jupyter_finds_both(wheel: Path, tmp_pa
     assert str(home) in run(python, "-c", script, env=env, cwd=tmp_path)
 
 
+@pytest.mark.slow
 def test_an_sdist_builds_the_same_wheel_without_node(
     wheel: Path, sdist: Path, tmp_path: Path
 ) -> None:
