@@ -148,6 +148,7 @@ def test_stopping_leaves_the_call_waiting_for_a_word(stage: Stage) -> None:
     assert "Mara has 12.5 euros more" in told(stage)[0]
 
 
+@pytest.mark.slow
 def test_two_tabs_show_one_run_and_either_answers(stage: Stage) -> None:
     cell, _ = asked(stage, GIVEN)
     index = stage.number(cell)

@@ -235,6 +235,7 @@ def test_a_kernel_restarted_shut_down_and_cut_off_in_mid_run(office: Office, pag
     is_at_rest(page, 2)
 
 
+@pytest.mark.slow
 @pytest.mark.page(fresh=True)  # what it had open before, and is gone, would be asked for
 def test_a_page_reloaded_in_mid_run(office: Office, page: Page) -> None:
     # A kernel's words to views of before a reload must not be logged.
@@ -256,6 +257,7 @@ def test_a_page_reloaded_in_mid_run(office: Office, page: Page) -> None:
     assert lost == []
 
 
+@pytest.mark.slow
 def test_a_plain_kernel_that_loaded_the_extension_is_as_good(office: Office, page: Page) -> None:
     office.model.call("send_money", {"to": "Mara", "euros": 5})
     office.model.say("Mara has it.")

@@ -312,6 +312,7 @@ def test_the_help_menu_opens_the_quickstart_and_the_documentation(lab: Lab, page
     expect(page.locator(".jp-Notebook .lk-Prose").first).to_be_visible()
 
 
+@pytest.mark.slow
 @pytest.mark.page(fresh=True)  # it reads the settings when it is loaded
 def test_the_settings_have_effect_in_kernel_and_page(lab: Lab, page: Page) -> None:
     with settings(lab, approvalPolicy="approve", folds={"calls": False}):

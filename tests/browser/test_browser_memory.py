@@ -180,6 +180,7 @@ def test_a_run_is_seen_in_the_panel_and_edits_arrive_while_it_goes_on(lab: Lab, 
     expect(last.locator(".jp-OutputArea")).to_contain_text("Edited meanwhile.")
 
 
+@pytest.mark.slow
 def test_two_tabs_show_the_same_and_another_process_is_seen(
     lab: Lab, page: Page, page_two: Page
 ) -> None:

@@ -149,6 +149,7 @@ def until_kept(desk: Desk, opened: str) -> None:
         time.sleep(0.1)
 
 
+@pytest.mark.slow
 @pytest.mark.page(fresh=True)
 def test_what_was_chosen_and_opened_is_there_after_a_reload(desk: Desk, page: Page) -> None:
     panel = desk.open(page, "reload", agents("ada", "bob"))
@@ -466,6 +467,7 @@ Agent("ada", human="Name: Mara\\nLives in Bergen\\nLikes tea")
 """
 
 
+@pytest.mark.slow
 def test_what_was_tidied_while_at_rest_is_reviewed_by_keyboard(desk: Desk, page: Page) -> None:
     panel = desk.open(
         page,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from browser_lab import ARTIFACTS, run_all, set_theme
 from browser_office import Office
 from browser_pages import visit
@@ -116,6 +117,7 @@ def test_each_folder_has_its_project_with_a_kernel_and_without(office: Office, p
         assert (office.lab.folder / folder / ".letta/letta.duckdb").exists()
 
 
+@pytest.mark.slow
 def test_conversations_without_a_notebook(office: Office, page: Page) -> None:
     home = office.lab
     visit(page, f"{home.url}lab/workspaces/none?token={home.token}&reset")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from browser_lab import ARTIFACTS
 from browser_stage import accessible
 from playwright.sync_api import Page, expect
@@ -30,6 +31,7 @@ with AgentService(sys.argv[1]) as service:
 """
 
 
+@pytest.mark.slow
 def test_edits_of_another_agent_arrive_and_meet_ones_own(desk: Desk, page: Page) -> None:
     panel = desk.open(page, "shared", agents("ada", "bob"), SHARE)
     expect(option(panel, "bob")).to_be_visible()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from browser_lab import ARTIFACTS, set_theme
 from browser_office import PAY
 from browser_stage import connected
@@ -75,6 +76,7 @@ def newest_is_seen(page: Page, panel: Locator) -> None:
     expect(panel.locator(".lk-Box")).to_be_in_viewport(ratio=0.9)
 
 
+@pytest.mark.slow
 def test_the_panel_fits_and_the_newest_message_is_seen(desk: Desk, page: Page) -> None:
     panel = desk.open(page, "fits", agents("ada", model="openai/scripted"), PAY)
     box = panel.get_by_role("textbox", name="Message to ada")
@@ -130,6 +132,7 @@ def test_the_panel_fits_and_the_newest_message_is_seen(desk: Desk, page: Page) -
             box.scroll_into_view_if_needed()
 
 
+@pytest.mark.slow
 def test_a_theme_change_leaves_the_newest_message_in_view(desk: Desk, page: Page) -> None:
     panel = desk.open(page, "theme", agents("ada", model="openai/scripted"))
     box = panel.get_by_role("textbox", name="Message to ada")

@@ -137,12 +137,13 @@ def _done(service: AgentService, call: Any, payments: list[str]) -> bool:
     return text in service.blocks.retrieve("human", agent="ada").value
 
 
+LONG = ("an MCP server", "calls at the same time", "a refusal", "heartbeats")
+"""Told by `make test-long` alone."""
+
+
 @pytest.mark.parametrize(
     "name",
-    [
-        pytest.param(name, marks=pytest.mark.slow if name == "an MCP server" else ())
-        for name in STORIES
-    ],
+    [pytest.param(name, marks=pytest.mark.slow if name in LONG else ()) for name in STORIES],
 )
 def test_a_kill_at_any_point_leaves_the_truth(
     name: str, tmp_path: Path, fresh_project: Callable[[Path], Path]

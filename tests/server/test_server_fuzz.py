@@ -11,6 +11,7 @@ from server_bench import Server
 EXAMPLES = 1  # per operation: `st run` against a server finds more
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_no_input_makes_it_fail(server: Server) -> None:
     import schemathesis  # here, since every process of the tests imports this module

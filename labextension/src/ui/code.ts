@@ -26,6 +26,7 @@ export function withTools(block: HTMLElement, trans: Trans): HTMLElement {
   });
   const frame = h('div', 'lk-Code', block, tools);
   // What can be done with it depends on the notebook, its kernel and its selected cell of the moment.
+  let offered: [string, string, ((text: string) => void) | null][] = [];
   const look = () => {
     const place = thePage()?.place(frame, language) ?? null;
     const others: [string, string, ((text: string) => void) | null][] = place
@@ -35,13 +36,14 @@ export function withTools(block: HTMLElement, trans: Trans): HTMLElement {
           [trans.__('Run'), trans.__('Put this code into a new cell below and run it'), place.run]
         ]
       : [];
-    const wanted = others.filter(([, , act]) => act);
-    const made = wanted.map(([text, title, act]) => tool(text, title, () => act?.(code)));
+    offered = others.filter(([, , act]) => act);
     const now = Array.from(tools.querySelectorAll('button')).slice(1);
-    if (now.map(one => one.title).join('\n') !== made.map(one => one.title).join('\n')) {
-      now.forEach(one => one.remove());
-      said.before(...made);
+    if (now.map(one => one.textContent).join('\n') === offered.map(([text]) => text).join('\n')) {
+      now.forEach((one, index) => (one.title = offered[index][1])); // the one that is being pressed stays
+      return;
     }
+    now.forEach(one => one.remove());
+    said.before(...offered.map(([text, title], index) => tool(text, title, () => offered[index][2]?.(code))));
   };
   tools.append(copy, said);
   frame.addEventListener('pointerenter', look);
