@@ -8,7 +8,6 @@ from contextlib import closing
 from pathlib import Path
 
 from letta_kernel.models.base import Cancel, ChatModel, ChatRequest, ModelError, Piece
-from letta_kernel.models.images import takes_images
 from letta_kernel.models.record import Recording, RecordingModel, ReplayModel
 
 
@@ -43,7 +42,7 @@ class Answers:
         self.was_kept = was_kept
 
 
-class CachedModel:
+class CachedModel(RecordingModel):
     """Answers from a recording where it can, else asks the model and writes down what it says."""
 
     def __init__(
@@ -53,21 +52,10 @@ class CachedModel:
         recording: Recording | None,
         tell: Callable[[bool], None],
     ) -> None:
-        self._inner = inner
+        super().__init__(inner, file)
         self._tell = tell
-        self._recorder = RecordingModel(inner, file)
         self._replay = None if recording is None else ReplayModel(recording, inner.name)
-        self.name = inner.name
-        self.label = inner.label
-        self.context_window = inner.context_window
-        self.supports_tools = inner.supports_tools
-        self.supports_reasoning = inner.supports_reasoning
-        self.supports_images = takes_images(inner)
         self.takes_format = getattr(inner, "takes_format", False)
-
-    def count_tokens(self, text: str) -> int:
-        """Return what the model counts."""
-        return self._inner.count_tokens(text)
 
     def stream(self, request: ChatRequest, cancel: Cancel) -> Generator[Piece, None, None]:
         """Stream the kept answer, or the model's, which is kept once it is whole or has failed.
@@ -86,7 +74,7 @@ class CachedModel:
                 if error.kind != "replay_miss":
                     raise
         self._tell(False)
-        with closing(self._recorder.stream(request, cancel)) as pieces:
+        with closing(super().stream(request, cancel)) as pieces:
             yield from pieces
 
 
