@@ -31,12 +31,15 @@ class Variable(Generic[T]):
         Makes its value from its text; a `ValueError` says what the value must be.
     about
         What it says, as README has it.
+    secret
+        Whether it is nobody's business: NAME``_FILE`` may name a file with it, and no error repeats it.
     """
 
     name: str
     default: T
     read: Callable[[str], T]
     about: str
+    secret: bool = False
 
     def __call__(self) -> T:
         """Return the value.
@@ -44,17 +47,48 @@ class Variable(Generic[T]):
         Raises
         ------
         InvalidInputError
-            It is set to something else than it may be; one line.
+            It is set to something else than it may be, or its file cannot be read; one line.
         """
         text = os.environ.get(self.name, "")
+        if self.secret:
+            text = secret(self.name)
         if not text.strip():
             return self.default
         try:
             return self.read(text)
         except ValueError as problem:
-            raise errors.InvalidInputError(
-                f"{self.name} must be {problem}, not {text!r:.100}."
-            ) from None
+            given = "" if self.secret else f", not {text!r:.100}"
+            raise errors.InvalidInputError(f"{self.name} must be {problem}{given}.") from None
+
+
+_LONGEST_SECRET = 65_536  # bytes of a file
+
+
+def secret(name: str) -> str:
+    """Return what the variable *name* holds, or the file that *name*``_FILE`` names; empty if neither is set.
+
+    Raises
+    ------
+    InvalidInputError
+        Both are set, or the file cannot be read, is no text, or is empty; one line without what is in it.
+    """
+    given, path = os.environ.get(name, ""), os.environ.get(f"{name}_FILE", "").strip()
+    if not path:
+        return given
+    if given.strip():
+        raise errors.InvalidInputError(f"{name} and {name}_FILE are both set: unset one of them.")
+    try:
+        with open(os.path.expanduser(path), "rb") as file:
+            text = file.read(_LONGEST_SECRET + 1).decode("utf-8").strip()
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or "it is no text"
+        raise errors.InvalidInputError(f"{name}_FILE, {path}, cannot be read: {why}.") from None
+    if not text or len(text) > _LONGEST_SECRET:
+        raise errors.InvalidInputError(
+            f"{name}_FILE, {path}, must hold the value and nothing else: it is "
+            f"{'too large' if text else 'empty'}."
+        )
+    return text
 
 
 def positive(text: object) -> float:
@@ -119,6 +153,12 @@ def _folders(text: str) -> tuple[str, ...]:
 
 def _number(name: str, default: float, about: str) -> Variable[float]:
     return Variable(f"LETTA_{name}", float(default), positive, f"{about}; {default} if not set")
+
+
+def _secret(name: str, about: str) -> Variable[str]:
+    return Variable(
+        f"LETTA_{name}", "", str.strip, f"{about}; `LETTA_{name}_FILE` names a file with it", True
+    )
 
 
 def _whole(name: str, default: int, about: str) -> Variable[int]:
@@ -195,16 +235,11 @@ LOCAL_THREADS: Variable[int | None] = Variable(
     _count,
     "threads of a model in this process; if not set, the physical cores that are free when it is loaded",
 )
-SERVER_TOKEN = Variable(
-    "LETTA_SERVER_TOKEN",
-    "",
-    str.strip,
-    "what clients of `letta-kernel serve` must send; else a new one each time",
+SERVER_TOKEN = _secret(
+    "SERVER_TOKEN", "what clients of `letta-kernel serve` must send; else a new one each time"
 )
-SECRET_KEY = Variable(
-    "LETTA_SECRET_KEY",
-    "",
-    str.strip,
+SECRET_KEY = _secret(
+    "SECRET_KEY",
     "what the secrets of agents are encrypted with, for several servers of one project: a long text that "
     "nobody guesses; else a key of the project's own, in the keyring or beside your configuration",
 )

@@ -77,3 +77,26 @@ def test_a_bad_value_is_one_line(
     with pytest.raises(InvalidInputError, match=f"^{variable.name} must be {must}") as caught:
         variable()
     assert "\n" not in str(caught.value)
+
+
+def test_a_file_may_hold_what_is_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "token"
+    monkeypatch.delenv("LETTA_SERVER_TOKEN", raising=False)
+    monkeypatch.setenv("LETTA_SERVER_TOKEN_FILE", str(file))
+    with pytest.raises(InvalidInputError, match=r"LETTA_SERVER_TOKEN_FILE, .* cannot be read"):
+        settings.SERVER_TOKEN()
+    for wrong in (b"", b"\n", b"\xff\xfe\x00", b"x" * 100_000):
+        file.write_bytes(wrong)
+        with pytest.raises(InvalidInputError) as caught:
+            settings.SERVER_TOKEN()
+        assert "\n" not in str(caught.value)
+    file.write_text("a long word\n")
+    assert settings.SERVER_TOKEN() == "a long word"
+    monkeypatch.setenv("LETTA_SERVER_TOKEN", "another")
+    with pytest.raises(InvalidInputError, match="both set") as caught:
+        settings.SERVER_TOKEN()
+    assert "another" not in str(caught.value)
+    monkeypatch.setenv("LETTA_SERVER_TOKEN", "")
+    assert settings.SERVER_TOKEN() == "a long word"
+    monkeypatch.setenv("LETTA_MODEL_FILE", str(file))
+    assert settings.MODEL() == settings.MODEL.default, "only what is secret"

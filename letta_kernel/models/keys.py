@@ -1,8 +1,8 @@
 """Keys of model providers: where they are taken from, one order for everyone who needs one.
 
-First the environment of this process, then a ``.env`` beside the project, then the platform's keyring (with
-the extra ``keyring``). They are handed to each call and put nowhere: neither `os.environ` nor a tool's sandbox
-sees what a file or the keyring holds.
+First the environment of this process, where ``OPENAI_API_KEY_FILE`` and the like may name a file; then a
+``.env`` beside the project; then the platform's keyring (with the extra ``keyring``). They are handed to each
+call and put nowhere: neither `os.environ` nor a tool's sandbox sees what a file or the keyring holds.
 
 A folder may have come from elsewhere. So of a ``.env`` nothing is read but the keys named in `VARIABLES`: no
 address a key could be sent to, no setting.
@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from letta_kernel import settings
 from letta_kernel.models import key_files, keyrings
 from letta_kernel.project import project_folder
 
@@ -75,6 +76,7 @@ VARIABLES: dict[str, tuple[str, ...]] = {
 
 KNOWN: frozenset[str] = frozenset(name for names in VARIABLES.values() for name in names)
 
+_of_files: set[str] = set()  # keys read from files that the environment names
 _folders: dict[Path, set[object]] = {}  # that hold a project, with a ticket for each who opened it
 _lock = threading.Lock()
 
@@ -132,7 +134,7 @@ def problems() -> list[str]:
 
 def secrets() -> list[str]:
     """Return the keys that have been read from files and the keyring, so that texts can be cleaned of them."""
-    return [*key_files.read_so_far(), *keyrings.read_so_far()]
+    return [*key_files.read_so_far(), *keyrings.read_so_far(), *_of_files]
 
 
 def keep(variable: str, key: str, home: Path) -> str:
@@ -168,10 +170,14 @@ def keep(variable: str, key: str, home: Path) -> str:
 
 
 def _found(variable: str) -> tuple[str | None, str]:
-    if given := os.environ.get(variable, "").strip():
-        return given, "the environment"
     if variable not in KNOWN:
-        return None, ""
+        given = os.environ.get(variable, "").strip()
+        return (given, "the environment") if given else (None, "")
+    if given := settings.secret(variable).strip():
+        if os.environ.get(variable, "").strip():
+            return given, "the environment"
+        _of_files.add(given)
+        return given, f"the file that {variable}_FILE names"
     for folder in _beside():
         path = folder / key_files.NAME
         if key := key_files.keys_in(path, KNOWN).get(variable):

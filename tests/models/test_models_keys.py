@@ -383,3 +383,17 @@ def test_replies_are_what_they_were(project: Path, scripted: ScriptedServer, ask
     reply = ask()[-1]
     assert isinstance(reply, Reply)
     assert reply.text == "Hello"
+
+
+def test_a_key_may_be_in_a_file_that_the_environment_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("GROQ_API_KEY", raising=False)
+    file = tmp_path / "groq"
+    file.write_text("gsk-of-a-file\n")
+    monkeypatch.setenv("GROQ_API_KEY_FILE", str(file))
+    assert keys.value("GROQ_API_KEY") == "gsk-of-a-file"
+    assert keys.place("GROQ_API_KEY") == "the file that GROQ_API_KEY_FILE names"
+    assert "gsk-of-a-file" in keys.secrets()
+    monkeypatch.setenv("NO_KEY_FILE", str(file))
+    assert keys.value("NO_KEY") is None
