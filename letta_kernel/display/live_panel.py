@@ -204,11 +204,10 @@ class LivePanel(ABC):
     def _look(self, *, now: bool = False) -> None:
         """Read again if anybody has written, and tell the page what is new."""
         stale, self._stale = self._stale or now, False
-        stamp = self._stamp()
-        if not stale and stamp == self._seen:
-            return
         before = self._shown
         try:
+            if self._stamp() == self._seen and not stale:
+                return
             self._read()
         except NotFoundError:  # the agent is gone; what it knew stays to be seen
             self._over = True

@@ -15,7 +15,6 @@ from letta_kernel.notebook.output import show
 from letta_kernel.notebook.panel import rpc
 from letta_kernel.records import AgentState
 from letta_kernel.service import AgentService
-from letta_kernel.service.changes import stamp_of
 
 _VSCODE = "__vsc_ipynb_file__"  # in the namespace of its kernels
 
@@ -45,8 +44,7 @@ def _show(panel: type[LivePanel], shell: Any, service: AgentService, agent: Agen
     if _follow not in service.events.listeners:
         service.events.listeners.append(_follow)
     ask = functools.partial(rpc.answer, service)
-    stamp = functools.partial(stamp_of, service.home)
-    panel(shell, agent.id, agent.name, ask, stamp).show()
+    panel(shell, agent.id, agent.name, ask, service.database.changed).show()
     return True
 
 

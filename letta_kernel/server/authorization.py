@@ -13,7 +13,7 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Hashable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import Context, ContextVar
 from datetime import timedelta
@@ -27,7 +27,6 @@ from letta_kernel.records import AccessToken, Rights
 from letta_kernel.server.errors import ForbiddenError, TokenBusyError
 from letta_kernel.server.request_limits import TokenLimits
 from letta_kernel.service import AgentService
-from letta_kernel.service.changes import stamp_of
 from letta_kernel.service.tokens import PREFIX, RIGHTS, digest_of
 
 log = logging.getLogger("letta_kernel")
@@ -117,7 +116,7 @@ class Authenticator:
         self._service = service
         self._shares = Shares(limits)
         self._known: dict[str, AccessToken] = {}  # by digest
-        self._stamp: Any = None  # of the files that these were read from
+        self._stamp: Hashable = None  # of the store that these were read from
         self._read_at = self._tried_at = 0.0
         self._failing = False
         self._reading: asyncio.Task[bool] | None = None
@@ -187,11 +186,11 @@ class Authenticator:
         assert self._service is not None
         came = time.monotonic()
         ends = came + settings.STORE_WAIT() + _ROOM
-        if stamp_of(self._service.home) == self._stamp:
+        if self._service.database.changed() == self._stamp:
             return
         if not hurry and (early := self._tried_at + _PAUSE - came) > 0:
             await asyncio.sleep(early)
-        while self._read_at < came and stamp_of(self._service.home) != self._stamp:
+        while self._read_at < came and self._service.database.changed() != self._stamp:
             if self._reading is None or self._reading.done():
                 self._reading = self._spawn(self._read())
             left = max(ends - time.monotonic(), 0)
@@ -204,10 +203,14 @@ class Authenticator:
         """Read the tokens; return whether that could be done."""
         assert self._service is not None
         began = self._tried_at = time.monotonic()
-        stamp = stamp_of(self._service.home)
+        stamp = self._service.database.changed()
         try:
             # Where there is no project yet, nobody unknown makes one.
-            found = [] if stamp[0] is None else await asyncio.to_thread(self._service.tokens.list)
+            found = (
+                await asyncio.to_thread(self._service.tokens.list)
+                if self._service.database.exists()
+                else []
+            )
         except LettaError as error:
             if not self._failing:
                 log.warning("letta: the tokens cannot be read: %s", one_line(error.text, 1000))

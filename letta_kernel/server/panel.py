@@ -18,7 +18,6 @@ from letta_kernel.notebook.document import FrontEnds
 from letta_kernel.notebook.document.grants import Grants
 from letta_kernel.notebook.panel.connections import PanelConnections
 from letta_kernel.notebook.panel.registry import RequestContext
-from letta_kernel.project import is_there
 from letta_kernel.server.events.runs import Project
 from letta_kernel.server.served_turn import ServedRuns
 from letta_kernel.service import AgentService
@@ -50,7 +49,7 @@ class ServedPanels:
     @property
     def has_project(self) -> bool:
         """Whether it holds a project."""
-        return is_there(self.home)
+        return self._project.service.database.exists()
 
     def context(self, page: str) -> RequestContext:
         """Return where requests of a page are answered."""

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Hashable
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
+from letta_kernel.errors import LettaError
 from letta_kernel.store.database import Database, Tx
 
-_FILES = ("letta.duckdb", "letta.duckdb.wal")
 # What a front end may show, and the rows that say whether it is still so: an agent's id (or none, if
 # it may be anybody's) and values that change with every write. Each is one pass over a small table.
 _QUERIES = {
@@ -52,29 +50,34 @@ _QUERIES = {
 WHAT = list(_QUERIES)
 """All that may be told to have changed."""
 
-Stamp = tuple[tuple[int, int, int] | None, ...]
 Digest = dict[tuple[str, str | None], tuple[Hashable, ...]]
 
 
 class ChangeWatch:
     """Compares a project with what it was when one last looked, or when this was made."""
 
-    def __init__(self, home: Path) -> None:
-        self.home = home
-        self._stamp = stamp_of(home)
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self._stamp: Hashable = None
+        with suppress(LettaError):  # then anything may have changed at the first look
+            self._stamp = database.changed()
         self._digest: Digest | None = None
 
-    def changed(self, database: Database) -> dict[str, Any] | None:
+    def changed(self) -> dict[str, Any] | None:
         """Return ``what`` has changed and for which ``agents`` (None: it may be any); None if nothing has.
 
-        Looking costs two calls of the operating system while nobody writes, and a short transaction if
-        somebody has.
+        Looking costs next to nothing while nobody writes, and a short transaction if somebody has.
+
+        Raises
+        ------
+        StoreError
+            The store cannot be read.
         """
-        stamp = stamp_of(self.home)
+        stamp = self.database.changed()
         same = stamp == self._stamp
         if same and self._digest is not None:
             return None
-        digest = database.run(_read) if stamp[0] is not None else {}
+        digest = self.database.run(_read) if self.database.exists() else {}
         # The stamp is of before the transaction: what is written meanwhile is seen the next time.
         before, self._stamp, self._digest = self._digest, stamp, digest
         if before is None:  # written to before the first look: it may be anything
@@ -88,18 +91,6 @@ class ChangeWatch:
             "what": [what for what in _QUERIES if any(key[0] == what for key in moved)],
             "agents": sorted(agents) if agents <= known else None,
         }
-
-
-def stamp_of(home: Path) -> Stamp:
-    """Return what differs once any process has written: each commit grows one of the files."""
-    found: list[tuple[int, int, int] | None] = []
-    for name in _FILES:
-        entry = None
-        with suppress(OSError):
-            status = os.stat(home / name)
-            entry = (status.st_mtime_ns, status.st_size, status.st_ino)
-        found.append(entry)
-    return tuple(found)
 
 
 def _read(tx: Tx) -> Digest:

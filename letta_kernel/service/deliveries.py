@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import closing, suppress
 
 from letta_kernel.errors import ConflictError, InvalidInputError, LettaError
 from letta_kernel.messages import Event, Message
 from letta_kernel.models.base import Cancel
-from letta_kernel.project import is_there
 from letta_kernel.records import AgentState
 from letta_kernel.service.asking import AskedBy, Start
 from letta_kernel.service.core import Core
@@ -45,7 +44,7 @@ class Deliveries:
         self._closed = False
         self._thread: threading.Thread | None = None
         self._reading: dict[str, tuple[threading.Thread, Cancel]] = {}  # by the agent's id
-        self._written = 0.0  # when the store was last written to, by its file
+        self._seen: Hashable = None  # of the store, at the last look
         self._some = True  # something may wait
         self.first: list[Callable[[], object]] = []
 
@@ -82,33 +81,31 @@ class Deliveries:
             thread.join(_ENDING)
 
     def _work(self) -> None:
-        for work in self.first if is_there(self._core.database.home) else ():
+        for work in self.first:
             try:
-                work()
+                if self._core.database.exists():
+                    work()
             except LettaError as error:  # a busy store, say: the next process will do
                 log.info("not done at the start: %s", error)
         while not self._closed:
-            if self._bell.wait(_LOOK) or self._was_written():
-                self._bell.clear()
-                try:
+            rung = self._bell.wait(_LOOK)
+            self._bell.clear()
+            try:
+                if rung or self._was_written():
                     self._look()
-                except LettaError as error:  # a busy store, say: the next look will do
-                    log.info("messages of agents wait: %s", error)
-                except Exception:
-                    log.exception("messages of agents could not be looked for")
+            except LettaError as error:  # a busy store, say: the next look will do
+                log.info("messages of agents wait: %s", error)
+            except Exception:
+                log.exception("messages of agents could not be looked for")
 
     def _was_written(self) -> bool:
         """Return whether anybody has written to the store since the last look."""
-        path, newest = self._core.database.path, 0.0
-        for one in (path, path.with_name(path.name + ".wal")):
-            with suppress(OSError):
-                newest = max(newest, one.stat().st_mtime)
-        known, self._written = self._written, newest
-        return newest != known
+        known, self._seen = self._seen, self._core.database.changed()
+        return self._seen != known
 
     def _look(self) -> None:
         self._some = False  # what is posted from here on sets it again
-        if not is_there(self._core.database.home):  # looking must not make a project
+        if not self._core.database.exists():  # looking must not make a project
             return
         for state, message in self._core.do(self._waiting):
             with self._lock:

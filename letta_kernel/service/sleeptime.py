@@ -31,7 +31,6 @@ from letta_kernel.records import (
 from letta_kernel.remedies import Do, remedy
 from letta_kernel.service import sleep_agents
 from letta_kernel.service.agents import Agents
-from letta_kernel.service.changes import stamp_of
 from letta_kernel.service.core import Core, Memories
 from letta_kernel.service.recordings import Recordings
 from letta_kernel.service.run_options import Asleep
@@ -344,10 +343,10 @@ class Sleeptime:
         """End the look as soon as somebody speaks to the agent in another process, or switches it off."""
         seen: object = None
         while not ending.wait(_LOOK):
-            stamp = stamp_of(self._core.home)
-            if stamp == seen:
-                continue
             with suppress(LettaError):
+                stamp = self._core.database.changed()
+                if stamp == seen:
+                    continue
                 if self._core.do(
                     lambda tx: (
                         sleeps.is_busy(tx, agent_id) or not sleeps.is_open(tx, begun.sleep.id)

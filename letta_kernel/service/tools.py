@@ -333,7 +333,7 @@ class Tools:
 
     def _view(self) -> View:
         """Return what sandboxed tools see: the notebook's folder and what is allowed, never the agents'."""
-        home = self._core.database.path.parent
+        home = self._core.home
         beside = home.parent if home.name == project.FOLDER else project.start()
         return View(
             folders=(str(beside), *settings.SANDBOX_READ()),

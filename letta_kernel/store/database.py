@@ -15,13 +15,13 @@ import threading
 import time
 import weakref
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from pathlib import Path
 from typing import TypeVar
 
 import duckdb
 
-from letta_kernel import private, waiting
+from letta_kernel import private, project, waiting
 from letta_kernel.concurrency import Uninterrupted
 from letta_kernel.errors import ConflictError, StoreBusyError, StoreError
 from letta_kernel.hooks import users_code
@@ -30,7 +30,7 @@ from letta_kernel.store.connection import LEASE, SharedConnection
 from letta_kernel.store.driver_errors import Conflict
 from letta_kernel.store.lock import identity
 from letta_kernel.store.lock_wait import AnswerFromCopy, LockWait
-from letta_kernel.store.snapshot import NoCopyError, Snapshot
+from letta_kernel.store.snapshot import NoCopyError, Snapshot, state_of
 from letta_kernel.store.transaction import OPENED, CommittedInterrupt, Tx
 
 __all__ = ["CommittedInterrupt", "Database", "Tx"]
@@ -172,6 +172,28 @@ class Database:
                 self._joining = False
 
         return self.run(joining)
+
+    def exists(self) -> bool:
+        """Whether there is anything yet: looking makes nothing.
+
+        Raises
+        ------
+        StoreError
+            It cannot be told.
+        """
+        return project.is_there(self.home)
+
+    def changed(self) -> Hashable:
+        """Return what differs once any process has written, at the cost of a look.
+
+        It may differ for other reasons, too. Take it before reading: what is written meanwhile is seen then.
+
+        Raises
+        ------
+        StoreError
+            It cannot be told.
+        """
+        return state_of(self.path)  # each commit grows one of the files
 
     def close(self) -> None:
         """Close the connection and give up the lock. A later `run` opens it again."""

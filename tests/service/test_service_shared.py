@@ -28,11 +28,11 @@ def test_an_edit_by_an_agent_elsewhere_is_seen_with_whose_it_was(
         service.agents.create(name)
     ada = service.agents.retrieve("ada").id
     service.blocks.upsert("team", "We count birds.", agent="ada")
-    watch = ChangeWatch(service.home)
-    watch.changed(service.database)
+    watch = ChangeWatch(service.database)
+    watch.changed()
 
     service.blocks.share("team", agent="ada", other="bob")
-    told = watch.changed(service.database)
+    told = watch.changed()
     assert told is not None
     assert "blocks" in told["what"]
     assert ada in told["agents"]  # whose block it was before, too
@@ -40,7 +40,7 @@ def test_an_edit_by_an_agent_elsewhere_is_seen_with_whose_it_was(
     scripted.call("memory_insert", {"label": "team", "new_string": "At nine."})
     scripted.say("Noted.")
     subprocess.run([sys.executable, "-c", BOB, str(service.home)], check=True, timeout=120)
-    told = watch.changed(service.database)
+    told = watch.changed()
     assert told is not None
     assert ada in told["agents"]
     (team,) = (b for b in rpc.answer(service, "blocks", {"agent": ada}) if b["label"] == "team")

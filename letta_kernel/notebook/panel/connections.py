@@ -85,7 +85,7 @@ class PanelConnections:
         self._followed: dict[str, _Followed] = {}
         self._news = threading.Event()
         self._running: set[str] = set()  # which of the two threads below there are
-        self._seen = ChangeWatch(kernel.home)
+        self._seen: ChangeWatch | None = None  # until the first panel
         kernel.approvals.changed = self._tell_asking
         kernel.agent_changed = self._tell_agent
         debugger: Debugging | None = getattr(kernel, "debugger", None)  # a server has none
@@ -103,7 +103,7 @@ class PanelConnections:
             self._open[comm.comm_id] = one
             self._kernel.approvals.panels = len(self._open)
             if "_watch" not in self._running:  # what is written from now on is to be told
-                self._seen = ChangeWatch(service.home)
+                self._seen = ChangeWatch(service.database)
             self._keep_running(self._tell)
             if one.watches:
                 self._keep_running(self._watch)
@@ -290,13 +290,14 @@ class PanelConnections:
     def _look(self) -> float:
         """Tell of what has changed since the last look; return how many seconds looking took."""
         service = self._service()
-        if service.home != self._seen.home:  # a cell set LETTA_HOME before its first agent command
-            self._seen = ChangeWatch(service.home)
+        if self._seen is None or service.database is not self._seen.database:
+            # A cell set LETTA_HOME before its first agent command.
+            self._seen = ChangeWatch(service.database)
             self._send_all(self._hello())
             self._send_all({"type": "changed", "what": WHAT, "agents": None})
         began = time.monotonic()
         try:
-            change = self._seen.changed(service.database)
+            change = self._seen.changed()
         except LettaError:  # the folder is gone or locked for long: whoever asks is told why
             change = None
         took = time.monotonic() - began
