@@ -15,11 +15,12 @@ from typing import Annotated, Any, Literal, TypeGuard, TypeVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from letta_kernel import agent_messages
-from letta_kernel.ids import LOCAL_USER, new_id, now
+from letta_kernel.ids import new_id, now
 from letta_kernel.pictures.picture import Picture, Thumbnail
 from letta_kernel.remedies import Remedy, Words
 from letta_kernel.remedies import spoken as mended
 from letta_kernel.stop_reasons import StopReason
+from letta_kernel.users import current_user
 
 Role = Literal["system", "user", "assistant", "tool", "summary", "event"]
 ANSWER_TOOL = "send_message"
@@ -133,7 +134,7 @@ class Message(BaseModel):
     otid: str | None = None
     edits: list[Edit] | None = None
     created_at: datetime = Field(default_factory=now)
-    created_by: str = LOCAL_USER
+    created_by: str = Field(default_factory=current_user)
 
     @property
     def is_mark(self) -> bool:

@@ -173,6 +173,13 @@ HOME = Variable(
     "Read at a notebook's first agent command; `%cd` moves nothing. Its path may hold any character but `?`, "
     "`\\` and control characters",
 )
+USER = Variable(
+    "LETTA_USER",
+    "",
+    str.strip,
+    "who acts here, as rows and histories say it; the user of the JupyterHub, else the login name, if not set "
+    "([docs/people.md](docs/people.md))",
+)
 MODEL = Variable("LETTA_MODEL", "", str.strip, "the model of agents that name none")
 EMBEDDING = Variable(
     "LETTA_EMBEDDING",

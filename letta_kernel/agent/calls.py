@@ -206,6 +206,8 @@ class CallRunner(Offer):
                 f"There is no tool {call.name!r}.{nearest(call.name, known)} "
                 f"Your tools are: {', '.join(known) or 'none'}."
             )
+        if (foreign := self.refused(tool)) is not None:
+            return _failure(foreign)
         if call.name in self.names():
             refused = rules.explain(self.tool_rules, self.names(), self.done, call.name)
             if refused:

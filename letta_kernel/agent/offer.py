@@ -13,7 +13,7 @@ from letta_kernel.messages import ToolCall
 from letta_kernel.models.base import ChatModel
 from letta_kernel.records import Tool, ToolRule
 from letta_kernel.store.request_parts import Part
-from letta_kernel.tools import rules
+from letta_kernel.tools import guests, rules
 
 
 @dataclass(slots=True, kw_only=True)
@@ -105,9 +105,14 @@ class Offer:
     def needs_approval(self, call: ToolCall) -> bool:
         """Return whether a person must approve *call* before it runs."""
         tool = self.tools.get(call.name)
-        return tool is not None and (
-            tool.requires_approval or rules.needs_approval(self.tool_rules, call.name)
-        )
+        return tool is not None and self._asks(tool) and self.refused(tool) is None
+
+    def refused(self, tool: Tool) -> str | None:
+        """Return why *tool* does not run for the guest who acts, if one does and it does not."""
+        return guests.refused(tool, self._asks(tool))
+
+    def _asks(self, tool: Tool) -> bool:
+        return tool.requires_approval or rules.needs_approval(self.tool_rules, tool.name)
 
     def missing_before_exit(self) -> list[str]:
         """Return the tools that must still be called before the turn may end."""

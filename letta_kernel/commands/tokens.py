@@ -10,6 +10,7 @@ from letta_kernel.commands.door import ANY_AGENT, Answer, Rows, Terminal
 from letta_kernel.commands.program import GROUP
 from letta_kernel.commands.spec import argument, command, option
 from letta_kernel.ids import now
+from letta_kernel.users import current_user
 
 if TYPE_CHECKING:
     from letta_kernel.records import AccessToken, AgentState
@@ -29,6 +30,9 @@ def new_token(
     name: str = argument("What to call it"),
     rights: Right = option("What it allows, each with those before it", Right.read),
     agent: AgentState | None = ANY_AGENT,
+    user: str | None = option(
+        "The person it is for, who reaches what is granted to them and nothing else"
+    ),
     days: float | None = option("Days until it expires; never if not given", least=0, most=36_500),
 ) -> Answer:
     """Make a token for clients of a server, for the project or for one agent, and show it, once.
@@ -38,7 +42,7 @@ def new_token(
     """
     expires = None if days is None else now() + timedelta(days=days)
     made, token = door.service.tokens.create(
-        name, rights.value, agent=agent.id if agent else None, expires_at=expires
+        name, rights.value, agent=agent.id if agent else None, expires_at=expires, user=user
     )
     note = f"{_described(made, agent.name if agent else None)} It is shown this once."
     return Answer(token, {"token": token, **_data(made)}, raw=True, notes=[note])
@@ -52,10 +56,11 @@ def list_tokens(door: Terminal) -> Answer:
     """
     found = door.service.tokens.list()
     names = {one.id: one.name for one in door.service.agents.list(set_aside=True)} if found else {}
-    columns = ["token", "for", "rights", "expires", "last used", "made"]
+    columns = ["token", "whose", "for", "rights", "expires", "last used", "made"]
     rows = [
         [
             one.name,
+            one.user or "",
             names.get(one.agent_id, one.agent_id) if one.agent_id else "the project",
             one.rights,
             _when(one.expires_at) or "never",
@@ -77,6 +82,8 @@ def revoke_token(door: Terminal, name: str = argument("Its name or id", values="
 
 def _described(made: AccessToken, agent: str | None) -> str:
     whose = f"the agent {agent}" if agent else "the project"
+    if made.user is not None and made.user != current_user():
+        return f"With the token {made.name!r}, {made.user} reaches what is granted to them: %agent grant."
     until = f", until {_when(made.expires_at)}" if made.expires_at else ""
     return f"The token {made.name!r} may {made.rights} in {whose}{until}."
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from letta_kernel.errors import InvalidInputError
-from letta_kernel.ids import LOCAL_USER, new_id, now
+from letta_kernel.ids import new_id, now
 from letta_kernel.memory import chunking, dates, terms
 from letta_kernel.memory.excerpts import BUDGET, MOST, RELEVANT, Place, fit, tokens
 from letta_kernel.memory.filter import Filter
@@ -21,6 +21,7 @@ from letta_kernel.records import TAG_LIMIT, Passage
 from letta_kernel.store import passage_edits, passages, sights
 from letta_kernel.store.database import Database, Tx
 from letta_kernel.store.sights import Sight
+from letta_kernel.users import current_user
 
 MOST_HITS = 1000
 """A search returns at most so many passages, however many are asked for."""
@@ -77,7 +78,7 @@ class Archive(Searched):
         *,
         created_at: datetime | None = None,
         metadata: dict[str, Any] | None = None,
-        actor: str = LOCAL_USER,
+        actor: str | None = None,
         step_id: str | None = None,
         reason: str = "",
         supersedes: Sequence[str] = (),
@@ -94,7 +95,7 @@ class Archive(Searched):
         created_at
             When it was said or written; now, if not given.
         actor, step_id, reason
-            Whose id keeps it, in which step, and by which tool or door.
+            Whose id keeps it (whoever acts if not given), in which step, and by which tool or door.
         supersedes
             Ids of passages that the agent can find and this one replaces. Where the very text is kept
             already, the passage that is there replaces them, and gets the tags it lacks.
@@ -122,7 +123,7 @@ class Archive(Searched):
                 position=number,
                 metadata=metadata or {},
                 created_at=moment,
-                created_by=actor,
+                created_by=actor or current_user(),
                 step_id=step_id,
                 reason=reason,
             )

@@ -7,12 +7,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from letta_kernel.errors import InvalidInputError, NotFoundError, nearest
-from letta_kernel.ids import LOCAL_USER, hidden_sign
+from letta_kernel.ids import hidden_sign
 from letta_kernel.memory.edits import EditError
 from letta_kernel.memory.origins import names
 from letta_kernel.records import STANDING, Block
 from letta_kernel.store import blocks as store
 from letta_kernel.store.database import Database, Tx
+from letta_kernel.users import is_own
 
 LONGEST_LABEL = 200
 """Characters a block's label may have."""
@@ -108,7 +109,8 @@ class CoreMemory:
             return ""
         since = [one for one in store.versions(tx, block.id, seen + 1) if one.step_id != step_id]
         called = names(tx, [one.actor for one in since])
-        called |= {LOCAL_USER: "the user", self.agent_id: "you in another run"}
+        called |= {one.actor: "the user" for one in since if is_own(one.actor)}
+        called |= {self.agent_id: "you in another run"}
         return " and ".join(dict.fromkeys(called[one.actor] for one in since))
 
     def _first_standing(

@@ -6,10 +6,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from letta_kernel.ids import LOCAL_USER, YOU
+from letta_kernel.ids import YOU
 from letta_kernel.records import BlockVersion, Passage
 from letta_kernel.store import agents, passages, runs
 from letta_kernel.store.database import Tx
+from letta_kernel.users import current_owner, current_user, guest, is_own
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +132,9 @@ def of_written(tx: Tx, versions: Iterable[BlockVersion]) -> dict[int, Origin]:
 def names(tx: Tx, ids: Iterable[str]) -> dict[str, str]:
     """Return what a person calls those of these ids: ``you``, agents' names, or the ids as they are."""
     wanted = set(ids)
-    named = {LOCAL_USER: YOU}
-    for key in wanted - {LOCAL_USER}:
+    named = {current_user(): YOU}
+    named |= {key: YOU if guest() is None else current_owner() for key in wanted if is_own(key)}
+    for key in wanted - named.keys():
         agent = agents.get(tx, key)
         named[key] = agent.name if agent is not None else key
     return named

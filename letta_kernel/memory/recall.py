@@ -9,6 +9,7 @@ from datetime import tzinfo
 from pathlib import Path
 from typing import Any
 
+from letta_kernel import users
 from letta_kernel.errors import InvalidInputError
 from letta_kernel.memory import dates
 from letta_kernel.memory.excerpts import BUDGET, RELEVANT, Place, fit
@@ -43,9 +44,15 @@ class Recall(Searched):
         self._stamp: tuple[int, ...] | None = None
 
     def pieces(self, agent_id: str) -> said.Pieces:
-        """Return whose messages an agent finds, and which: its own, and those it inherits."""
+        """Return whose messages an agent finds, and which: its own, and those it inherits.
+
+        For a guest who may not read them, the guest's own conversations alone.
+        """
 
         def work(tx: Tx) -> said.Pieces:
+            guest = users.guest()
+            if guest is not None and not guest.reads:
+                return said.of_guest(tx, agent_id, users.current_user())
             stamp = tx.stamp("agents", "conversations")
             with self._lock:
                 if stamp is None or stamp != self._stamp:

@@ -1,6 +1,6 @@
 """The records the store keeps: agents, blocks, passages, tools, runs and steps."""
 
-from letta_kernel.records.access import AccessToken, Rights
+from letta_kernel.records.access import AccessToken, Grant, Person, Rights, Use
 from letta_kernel.records.agents import (
     FORK_OF,
     OWNER,
@@ -59,6 +59,7 @@ __all__ = [
     "Configuration",
     "Conversation",
     "Folder",
+    "Grant",
     "Group",
     "GroupMessage",
     "Identity",
@@ -68,6 +69,7 @@ __all__ = [
     "OpenFile",
     "OwnThread",
     "Passage",
+    "Person",
     "Proposal",
     "Record",
     "Rights",
@@ -81,6 +83,7 @@ __all__ = [
     "Tool",
     "ToolRule",
     "ToolUse",
+    "Use",
     "WholeRun",
     "default_limit",
     "without_secrets",

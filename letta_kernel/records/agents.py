@@ -8,8 +8,9 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from letta_kernel.ids import LOCAL_USER, new_id, now
+from letta_kernel.ids import new_id, now
 from letta_kernel.records.base import Record
+from letta_kernel.users import current_user
 
 RuleType = Literal[
     "run_first",
@@ -114,7 +115,7 @@ class AgentState(Record):
     )
     created_at: datetime = Field(default_factory=now)
     updated_at: datetime = Field(default_factory=now)
-    created_by: str = LOCAL_USER
+    created_by: str = Field(default_factory=current_user)
 
     @property
     def looks_after(self) -> str | None:
@@ -164,7 +165,7 @@ class Identity(Record):
     properties: list[dict[str, Any]] = []  # each: key, value, type (string, number, boolean, json)
     created_at: datetime = Field(default_factory=now)
     updated_at: datetime = Field(default_factory=now)
-    created_by: str = LOCAL_USER
+    created_by: str = Field(default_factory=current_user)
 
 
 class Conversation(Record):
@@ -190,7 +191,7 @@ class Conversation(Record):
     deleted_at: datetime | None = None
     created_at: datetime = Field(default_factory=now)
     updated_at: datetime = Field(default_factory=now)
-    created_by: str = LOCAL_USER
+    created_by: str = Field(default_factory=current_user)
 
 
 class ThreadState(AgentState):

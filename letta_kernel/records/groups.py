@@ -7,9 +7,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from letta_kernel.ids import LOCAL_USER, new_id, now
+from letta_kernel.ids import new_id, now
 from letta_kernel.pictures.picture import Picture
 from letta_kernel.records.base import Record
+from letta_kernel.users import current_user
 
 ManagerType = Literal["round_robin", "supervisor", "dynamic", "sleeptime"]
 """Who says which member of a group speaks next."""
@@ -41,7 +42,7 @@ class Group(Record):
     hidden: bool = False
     created_at: datetime = Field(default_factory=now)
     updated_at: datetime = Field(default_factory=now)
-    created_by: str = LOCAL_USER
+    created_by: str = Field(default_factory=current_user)
 
     @property
     def shown(self) -> str:

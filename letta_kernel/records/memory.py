@@ -7,8 +7,9 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from letta_kernel.ids import LOCAL_USER, new_id, now
+from letta_kernel.ids import new_id, now
 from letta_kernel.records.base import Record
+from letta_kernel.users import current_user
 
 TAG_LIMIT = 200
 """Characters of a tag of a passage, at most."""
@@ -39,7 +40,7 @@ class Block(Record):
     version: int = 1
     created_at: datetime = Field(default_factory=now)
     updated_at: datetime = Field(default_factory=now)
-    created_by: str = LOCAL_USER
+    created_by: str = Field(default_factory=current_user)
 
 
 class BlockVersion(Record):
@@ -91,7 +92,7 @@ class Passage(Record):
     position: int = 0
     metadata: dict[str, Any] = {}
     created_at: datetime = Field(default_factory=now)
-    created_by: str = LOCAL_USER
+    created_by: str = Field(default_factory=current_user)
     step_id: str | None = None
     reason: str | None = None
     superseded_by: str | None = None
@@ -113,7 +114,7 @@ class SharedArchive(Record):
     created_at: datetime = Field(default_factory=now)
     updated_at: datetime = Field(default_factory=now)
     deleted_at: datetime | None = None  # it is there for forks that look back, and for nobody else
-    created_by: str = LOCAL_USER
+    created_by: str = Field(default_factory=current_user)
 
 
 class Sleep(Record):
@@ -177,7 +178,7 @@ class Folder(Record):
     created_at: datetime = Field(default_factory=now)
     updated_at: datetime = Field(default_factory=now)
     deleted_at: datetime | None = None  # it is there for forks that look back, and for nobody else
-    created_by: str = LOCAL_USER
+    created_by: str = Field(default_factory=current_user)
 
 
 class StoredFile(Record):
@@ -194,7 +195,7 @@ class StoredFile(Record):
     created_at: datetime = Field(default_factory=now)
     updated_at: datetime = Field(default_factory=now)
     deleted_at: datetime | None = None  # it is there for those who look back, and for nobody else
-    created_by: str = LOCAL_USER
+    created_by: str = Field(default_factory=current_user)
 
 
 class OpenFile(Record):

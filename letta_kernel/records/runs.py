@@ -7,9 +7,10 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from letta_kernel.ids import LOCAL_USER, new_id, now
+from letta_kernel.ids import new_id, now
 from letta_kernel.records.base import Record
 from letta_kernel.stop_reasons import StopReason
+from letta_kernel.users import current_user
 
 
 class Run(Record):
@@ -37,7 +38,7 @@ class Run(Record):
     group_id: str | None = None  # the group that it is a turn of
     created_at: datetime = Field(default_factory=now)
     ended_at: datetime | None = None
-    created_by: str = LOCAL_USER
+    created_by: str = Field(default_factory=current_user)
 
 
 class WholeRun(Run):

@@ -7,8 +7,9 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from letta_kernel.ids import LOCAL_USER, new_id, now
+from letta_kernel.ids import new_id, now
 from letta_kernel.records.base import Record
+from letta_kernel.users import current_user
 
 
 class Tool(Record):
@@ -34,7 +35,7 @@ class Tool(Record):
     metadata: dict[str, Any] = {}
     created_at: datetime = Field(default_factory=now)
     updated_at: datetime = Field(default_factory=now)
-    created_by: str = LOCAL_USER
+    created_by: str = Field(default_factory=current_user)
 
 
 OWN_SECRET = "LETTA_MCP_"
@@ -64,7 +65,7 @@ class McpServer(Record):
     requires_approval: bool = False
     created_at: datetime = Field(default_factory=now)
     updated_at: datetime = Field(default_factory=now)
-    created_by: str = LOCAL_USER
+    created_by: str = Field(default_factory=current_user)
 
     @property
     def variables(self) -> dict[str, str]:

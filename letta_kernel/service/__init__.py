@@ -22,6 +22,7 @@ from letta_kernel.service.explanation import Explanation, Reason
 from letta_kernel.service.files import FileAdded, FileProgress, Files
 from letta_kernel.service.folders import Folders
 from letta_kernel.service.forks import Forks
+from letta_kernel.service.grants import Grants
 from letta_kernel.service.groups import Groups
 from letta_kernel.service.identities import Identities
 from letta_kernel.service.mcp import McpServers
@@ -79,6 +80,7 @@ class AgentService:
     sql, reports : read-only queries over all of that; what a report of a conversation is made of.
     agent_files, recordings, settings, store : agents as files, models' answers on file, the project itself.
     tokens : what lets clients of a server in.
+    grants : what other people may with agents.
     sleeptime : other agents that tidy an agent's memory while it rests.
     events : what the runs of this process tell, as they go on.
     traces : tells a collector of them, if it is turned on.
@@ -101,6 +103,7 @@ class AgentService:
         self.identities = Identities(core)
         self.mcp = McpServers(core)
         self.tools = Tools(core, memories, self.mcp.connections)
+        self.grants = Grants(core, self.tools)
         self.agents = Agents(core, memories, self.tools)
         self.blocks = Blocks(core)
         self.archives = Archives(core, memories)

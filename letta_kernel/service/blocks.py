@@ -10,7 +10,6 @@ from typing import Any
 
 from letta_kernel.agent.settings import timezone_of
 from letta_kernel.errors import InvalidInputError, NotFoundError, nearest
-from letta_kernel.ids import LOCAL_USER
 from letta_kernel.memory import dates
 from letta_kernel.memory.attribution import AT_MOST, attribute
 from letta_kernel.memory.blocks import check_label
@@ -20,6 +19,7 @@ from letta_kernel.records import AgentState, Block, BlockStanding, BlockVersion
 from letta_kernel.service.core import Core
 from letta_kernel.store import agents, blocks, sleeps
 from letta_kernel.store.database import Tx
+from letta_kernel.users import current_user
 
 LARGEST = 10_000_000
 """The largest limit a block may be given, in characters."""
@@ -83,7 +83,7 @@ class Blocks:
         *,
         agent: str | None = None,
         reason: str = "",
-        actor: str = LOCAL_USER,
+        actor: str | None = None,
         expected_version: int | None = None,
         **changes: Any,
     ) -> Block:
@@ -93,7 +93,7 @@ class Blocks:
 
         Parameters
         ----------
-        reason, actor : why and by whom, as the version tells.
+        reason, actor : why and by whom, as the version tells; whoever acts if not given.
         expected_version : the version that was read before editing; if the block has moved on meanwhile,
             nothing is changed.
 
@@ -123,7 +123,7 @@ class Blocks:
         *,
         agent: str,
         reason: str = "",
-        actor: str = LOCAL_USER,
+        actor: str | None = None,
         expected_version: int | None = None,
     ) -> Block:
         """Set the text of an agent's block as `update` does, making the block where there is none."""
@@ -133,7 +133,7 @@ class Blocks:
             found = blocks.find(tx, state.id, label)
             if found is not None:
                 return _change(tx, found, {"value": value}, reason, actor, expected_version)
-            made = Block(label=label, value=value, created_by=actor)
+            made = Block(label=label, value=value, created_by=actor or current_user())
             check_block(made)
             return blocks.add(tx, made, state.id, reason=reason or "created")
 
@@ -293,7 +293,7 @@ class Blocks:
         """
         return self._core.do(
             lambda tx: blocks.undo(
-                tx, self._find(tx, block, agent).id, LOCAL_USER, expected_version
+                tx, self._find(tx, block, agent).id, current_user(), expected_version
             )
         )
 
@@ -303,7 +303,7 @@ class Blocks:
         """Take back an undo. Raises as `undo` does."""
         return self._core.do(
             lambda tx: blocks.redo(
-                tx, self._find(tx, block, agent).id, LOCAL_USER, expected_version
+                tx, self._find(tx, block, agent).id, current_user(), expected_version
             )
         )
 
@@ -405,7 +405,7 @@ def _change(
     block: Block,
     changes: dict[str, Any],
     reason: str,
-    actor: str,
+    actor: str | None,
     expected_version: int | None,
 ) -> Block:
     """Change a block, its text as a new version where it differs or an *expected_version* is passed."""
@@ -418,7 +418,7 @@ def _change(
             tx,
             block.id,
             changed.value,
-            actor=actor,
+            actor=actor or current_user(),
             reason=reason,
             expected_version=expected_version,
         )

@@ -6,12 +6,13 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from letta_kernel.ids import LOCAL_USER, new_id, now
+from letta_kernel.ids import new_id, now
 from letta_kernel.records import AgentState, Block, Configuration, Tool, ToolUse
 from letta_kernel.service.points import BlockThen, Point
 from letta_kernel.store import agents, attachments, blocks, configurations, tools
 from letta_kernel.store.database import Tx
 from letta_kernel.tools import builtin
+from letta_kernel.users import current_user
 
 OF_AGENT = ("model", "embedding", "style", "instructions", "max_steps", "tool_rules")
 """Fields of an agent that its configuration has, beside its settings."""
@@ -173,7 +174,7 @@ def _in_sandbox(then: Tool) -> Tool:
 
 def copied(then: BlockThen, old: Block | None) -> Block:
     """Return a new block with the text one had; what else it is comes from the *old* one, if that is there."""
-    block = Block(label=then.label, value=then.value, created_by=LOCAL_USER)
+    block = Block(label=then.label, value=then.value)
     if old is not None:
         block.limit, block.description = old.limit, old.description
         block.read_only, block.tags, block.metadata = old.read_only, old.tags, old.metadata
@@ -289,5 +290,5 @@ def _block(
         if now_is.limit < len(then.value):  # it was made smaller since
             now_is.limit = len(then.value)
             blocks.update(tx, now_is)
-        blocks.write(tx, now_is.id, then.value, actor=LOCAL_USER, reason=reason)
+        blocks.write(tx, now_is.id, then.value, actor=current_user(), reason=reason)
         told.blocks.append(then.label)

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from letta_kernel.errors import ConflictError, InvalidInputError, LettaError, NotFoundError
-from letta_kernel.ids import LOCAL_USER, now
+from letta_kernel.ids import now
 from letta_kernel.memory.blocks import check_limit
 from letta_kernel.memory.merging import hunks, merged, with_hunks
 from letta_kernel.records import Block, Proposal, Sleep
@@ -24,6 +24,7 @@ from letta_kernel.store import (
     sleeps,
 )
 from letta_kernel.store.database import Tx
+from letta_kernel.users import current_user
 
 _REASON = 300  # characters of what an agent said as it wrote
 
@@ -296,7 +297,7 @@ class Review:
             if value != block.value:
                 check_limit(block, value)
                 reason = "what was tidied while at rest is taken back"
-                blocks.write(tx, block_id, value, actor=LOCAL_USER, reason=reason)
+                blocks.write(tx, block_id, value, actor=current_user(), reason=reason)
             labels.append(block.label)
         kept = [one.id for one in passages.written_in(tx, [*steps])]
         forgetting.forget(tx, kept)

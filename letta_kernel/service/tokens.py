@@ -7,6 +7,7 @@ import secrets
 from datetime import datetime
 from typing import get_args
 
+from letta_kernel import users
 from letta_kernel.errors import ConflictError, InvalidInputError, NotFoundError, nearest
 from letta_kernel.ids import hidden_sign, now
 from letta_kernel.records import AccessToken, Rights
@@ -41,6 +42,8 @@ class AccessTokens:
         *,
         agent: str | None = None,
         expires_at: datetime | None = None,
+        user: str | None = None,
+        teach: bool = False,
     ) -> tuple[AccessToken, str]:
         """Make a token; return its record and the token itself, which nothing can tell again.
 
@@ -48,6 +51,9 @@ class AccessTokens:
         ----------
         agent : the one agent it is for; None for the project.
         expires_at : the moment, with a time zone, from which on it is worth nothing; None: never.
+        user : whose it is. It reaches what is granted to that person; the owner's reaches what *rights* say.
+            None: nobody's, it stands for the owner.
+        teach : whether it tells what every person uses.
 
         Raises
         ------
@@ -60,6 +66,8 @@ class AccessTokens:
             raise InvalidInputError(f"A token's name has 1 to {_MAX_NAME} visible characters.")
         if rights not in RIGHTS:
             raise InvalidInputError(f"{rights!r} is no right: one of {', '.join(RIGHTS)}.")
+        if user is not None:
+            users.checked_name(user)
         if expires_at is not None and expires_at <= now():
             raise InvalidInputError("A token expires in the future, not in the past.")
         token = PREFIX + secrets.token_urlsafe(_BYTES)
@@ -74,6 +82,8 @@ class AccessTokens:
                 agent_id=whose,
                 rights=rights,
                 expires_at=expires_at,
+                user=user,
+                teach=teach,
             )
             return tokens.add(tx, made)
 

@@ -24,7 +24,7 @@ from letta_kernel.store.database import Tx
 _OWNED = (
     *("messages", "passages", "runs", "steps", "agent_blocks", "agent_tools", "leases"),
     *("agent_archives", "agent_identities", "conversations", "feedback"),
-    *("agent_folders", "agent_files", "access_tokens", "sleeps", "proposals", "branches"),
+    *("agent_folders", "agent_files", "access_tokens", "grants", "sleeps", "proposals", "branches"),
     *("request_parts", "line_links"),
 )
 _OF_HISTORY = (

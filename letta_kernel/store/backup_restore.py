@@ -147,7 +147,9 @@ def _check(temp: Path, source: Path) -> None:
         try:
             connection.execute("DELETE FROM index_marks")
             connection.execute("DELETE FROM outbox")
-            connection.execute("DELETE FROM access_tokens")  # some may have been revoked since
+            # Some of them may have been revoked since.
+            connection.execute("DELETE FROM access_tokens")
+            connection.execute("DELETE FROM grants")
             connection.execute("CHECKPOINT")
         finally:
             connection.close()

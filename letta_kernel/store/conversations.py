@@ -65,6 +65,7 @@ def list_all(
     order_by: Order = "created_at",
     newest_first: bool = True,
     hidden: bool = False,
+    created_by: str | None = None,
 ) -> list[Conversation]:
     """Return conversations, of one agent or of all.
 
@@ -78,6 +79,8 @@ def list_all(
         Only those that follow the conversation of this id in the order asked for.
     hidden
         Those that are hidden too.
+    created_by
+        Only those that this person began.
     """
     key = _ORDERS[order_by]
     where = Where()
@@ -86,6 +89,8 @@ def list_all(
         where.add("agent_id = {}", agent_id)
     if archived is not None:
         where.add(f"archived_at IS {'NOT ' if archived else ''}NULL")
+    if created_by is not None:
+        where.add("created_by = {}", created_by)
     if not hidden:
         where.add("NOT hidden")
     if text:

@@ -246,5 +246,46 @@ MIGRATIONS: list[str] = [
         seen json
     );
     """,
+    """
+    ALTER TABLE access_tokens ADD COLUMN "user" text;
+    ALTER TABLE access_tokens ADD COLUMN teach boolean DEFAULT false;
+    CREATE TABLE grants (
+        id text PRIMARY KEY,
+        agent_id text NOT NULL,
+        guest text NOT NULL,
+        rights text[] NOT NULL,
+        tools text[] NOT NULL,
+        conversation_id text,
+        created_at timestamptz NOT NULL,
+        updated_at timestamptz NOT NULL,
+        created_by text NOT NULL
+    );
+    CREATE TABLE people (
+        id text PRIMARY KEY,
+        name text NOT NULL,
+        tokens_a_day bigint,
+        dollars_a_day double precision,
+        runs_at_once bigint,
+        told_at timestamptz,
+        created_at timestamptz NOT NULL,
+        updated_at timestamptz NOT NULL,
+        created_by text NOT NULL
+    );
+    CREATE TABLE uses (
+        id text PRIMARY KEY,
+        person text NOT NULL,
+        owner text NOT NULL,
+        agent_id text NOT NULL,
+        tokens bigint NOT NULL,
+        cost double precision,
+        created_at timestamptz NOT NULL,
+        ended_at timestamptz
+    );
+    CREATE TABLE known_grants (
+        owner text PRIMARY KEY,
+        stamp text NOT NULL,
+        grants json NOT NULL
+    );
+    """,
 ]
 """Entry *n* brings a database from version *n* to *n* + 1."""

@@ -238,6 +238,7 @@ def find(
     stop_reason: str | None = None,
     conversation_id: str | None = None,
     thread_id: str | None = None,
+    created_by: str | None = None,
     before: str | None = None,
     after: str | None = None,
     limit: int = 50,
@@ -259,6 +260,8 @@ def find(
         where.add("conversation_id = {}", conversation_id)
     if thread_id is not None:
         where.add("coalesce(conversation_id, agent_id) = {}", thread_id)
+    if created_by is not None:
+        where.add("created_by = {}", created_by)
     return _part(tx, _RUNS, where, before, after, limit, newest_first)
 
 

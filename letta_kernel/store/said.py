@@ -35,6 +35,16 @@ def of_agent(tx: Tx, agent_id: str) -> Pieces:
     return (*pieces, (agent_id, Scope(tuple(own), others=True)))
 
 
+def of_guest(tx: Tx, agent_id: str, guest: str) -> Pieces:
+    """Return what was said in the conversations that a guest has with an agent."""
+    rows = tx.query(
+        "SELECT id FROM conversations WHERE agent_id = $1 AND created_by = $2 AND deleted_at IS NULL",
+        (agent_id, guest),
+    )
+    own = tuple(Stretch(0, None, str(row[0])) for row in rows)
+    return ((agent_id, Scope(own)),) if own else ()
+
+
 def of_line(agent_id: str, parts: Sequence[Inherited]) -> Pieces:
     """Return what there is in a line, and nothing else."""
     found = _by_owner(agent_id, parts)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from letta_kernel.errors import ConflictError, InvalidInputError, NotFoundError
-from letta_kernel.ids import LOCAL_USER
 from letta_kernel.records import AgentState, Block
 from letta_kernel.store import agents, blocks
 from letta_kernel.store.database import Database, Tx
+from letta_kernel.users import current_user
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def test_writing_makes_a_version(database: Database, ada: AgentState, human: Blo
     assert written.updated_at > human.updated_at
     assert database.run(lambda tx: blocks.get(tx, human.id)) == written
     first, second = database.run(lambda tx: blocks.versions(tx, human.id))
-    assert (first.version, first.value, first.actor) == (1, "one", LOCAL_USER)
+    assert (first.version, first.value, first.actor) == (1, "one", current_user())
     assert (second.version, second.value, second.actor) == (2, "two", "agent-x")
     assert (second.step_id, second.reason) == ("step-1", "told so")
     assert second.created_at == written.updated_at

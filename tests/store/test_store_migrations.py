@@ -35,11 +35,13 @@ TABLES = [
     "files",
     "folders",
     "forgotten",
+    "grants",
     "group_agents",
     "group_messages",
     "groups",
     "identities",
     "index_marks",
+    "known_grants",
     "leases",
     "line_links",
     "mcp_servers",
@@ -49,6 +51,7 @@ TABLES = [
     "passage_marks",
     "passage_versions",
     "passages",
+    "people",
     "pictures",
     "proposals",
     "request_parts",
@@ -60,6 +63,7 @@ TABLES = [
     "tool_versions",
     "tools",
     "users",
+    "uses",
 ]
 
 
