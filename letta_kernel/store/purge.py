@@ -9,23 +9,19 @@ process at a time does it, and others are without the store only while its own f
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import os
 import re
 import shutil
 import time
 from collections.abc import Collection, Iterator, Sequence
-from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import filelock
 
 from letta_kernel import private
 from letta_kernel.errors import LettaError, StoreError
-from letta_kernel.ids import now
 from letta_kernel.store import (
     automatic_backups,
     database_file,
@@ -35,12 +31,12 @@ from letta_kernel.store import (
     lease,
     opening,
     purge_due,
+    purge_rows,
 )
 from letta_kernel.store.automatic_backups import DAY, FOLDER
 from letta_kernel.store.database_file import CONFIG, FILE, RESTRICTED
 from letta_kernel.store.lock import HomeLock
 from letta_kernel.store.lock_wait import LockWait
-from letta_kernel.store.purge_due import KEPT_DAYS, NOTE
 from letta_kernel.store.vectors import IndexBrokenError, VectorTable
 
 log = logging.getLogger(__name__)
@@ -53,8 +49,6 @@ _NOT_DAMAGE = (
 )
 """What the driver says of a file that is as it should be."""
 _TIMEOUT = 30.0  # seconds that another purge is waited for
-FORGOTTEN = "[forgotten]"
-"""Stands for a text that had a passage in it."""
 
 
 def _if_due(home: Path) -> None:
@@ -98,20 +92,19 @@ def _purge(
     try:
         tables = VectorTable.found(home)  # takes seconds: not while others wait
         with _opened(home, LockWait(timeout)) as connection:
-            gone, number = _noted(connection, ids, whole)
+            with _transaction(connection):
+                gone, number = purge_rows.delete(_run(connection), ids, whole)
+            if gone:
+                connection.execute("CHECKPOINT")
         if gone:
-            for table in tables:  # those that write to it wait; the store is free meanwhile
-                with table.writing(60.0) as written:
-                    if not written:
-                        raise StoreError("The vector index is being written: try again later.")
-                    if table.name() is not None:
-                        table.write_anew(without=gone)
+            _indexes_anew(tables, gone)
             _store_anew(home)
             _copies_anew(home, gone)
         with _opened(home, LockWait()) as connection:
             if gone:
-                _done(connection, gone)
-            following = purge_due.following(connection)
+                purge_rows.done(_run(connection), gone)
+                connection.execute("CHECKPOINT")
+            following = purge_due.following(_run(connection))
             with contextlib.suppress(FileNotFoundError):
                 if following is None:
                     purge_due.file(home).unlink()
@@ -137,121 +130,30 @@ def _opened(home: Path, wait: LockWait) -> Iterator[duckdb.DuckDBPyConnection]:
         lock.release()
 
 
-_GAPS = (
-    "INSERT INTO passage_gaps SELECT coalesce(v.passage_id, f.id), replace(f.agent_id, '/past', ''),"
-    " coalesce(v.seq, CAST(f.passage->>'seq' AS bigint)),"
-    " CAST(f.passage->>'created_at' AS timestamptz), f.forgotten_at"
-    " FROM forgotten f LEFT JOIN passage_versions v ON v.id = f.id WHERE f.id = ANY($1::text[])"
-    " ON CONFLICT (passage_id) DO NOTHING"
-)
-"""Keeps of what is forgotten when it was made and when it went, and no word of it."""
+def _run(connection: duckdb.DuckDBPyConnection) -> purge_rows.Run:
+    return lambda sql, given: connection.execute(sql, given).fetchall()
 
 
-def _note(connection: duckdb.DuckDBPyConnection) -> set[str]:
-    row = connection.execute("SELECT value FROM settings WHERE key = $1", [NOTE]).fetchone()
-    return set(json.loads(row[0])) if row else set()
+@contextlib.contextmanager
+def _transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    connection.execute("BEGIN")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        with contextlib.suppress(duckdb.Error):
+            connection.execute("ROLLBACK")
+        raise
 
 
-def _noted(
-    connection: duckdb.DuckDBPyConnection, ids: Sequence[str] | None, whole: bool
-) -> tuple[list[str], int]:
-    """Delete the rows whose time has come, and note them; return all that are noted, and how many are new."""
-    latest = now() if whole else now() - timedelta(days=KEPT_DAYS)
-    given: list[Any] = [latest]
-    sql = "SELECT id FROM forgotten WHERE forgotten_at <= $1"
-    if ids is not None:
-        sql += (
-            " AND (id = ANY($2::text[]) OR id IN"
-            " (SELECT id FROM passage_versions WHERE passage_id = ANY($2::text[])))"
-        )
-        given.append(list(ids))
-    fresh = [str(row[0]) for row in connection.execute(sql, given).fetchall()]
-    gone = sorted({*fresh, *_note(connection)})
-    if gone:
-        connection.execute("BEGIN")
-        try:
-            connection.execute(_GAPS, [fresh])
-            _take_out(connection, gone)
-            connection.execute(
-                "INSERT INTO settings VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-                [NOTE, json.dumps(gone)],
-            )
-            connection.execute("COMMIT")
-        except BaseException:
-            with contextlib.suppress(duckdb.Error):
-                connection.execute("ROLLBACK")
-            raise
-        connection.execute("CHECKPOINT")
-    return gone, len(fresh)
-
-
-def _take_out(connection: duckdb.DuckDBPyConnection, gone: Collection[str]) -> None:
-    """Delete passages from a store of any version, wherever their text stands."""
-    columns = {
-        (str(table), str(column))
-        for table, column in connection.execute(
-            "SELECT table_name, column_name FROM duckdb_columns()"
-        ).fetchall()
-    }
-    ids = [list(gone)]
-    for table in ("passages", "forgotten"):
-        if (table, "id") in columns:
-            connection.execute(f"DELETE FROM {table} WHERE id = ANY($1::text[])", ids)
-    for table, column in (("passage_versions", "id"), ("passage_marks", "passage_id")):
-        if (table, column) in columns:
-            connection.execute(f"DELETE FROM {table} WHERE {column} = ANY($1::text[])", ids)
-    if ("passages", "superseded_by") in columns:
-        connection.execute(
-            "UPDATE passages SET superseded_by = NULL, superseded_at = NULL"
-            " WHERE superseded_by = ANY($1::text[])",
-            ids,
-        )
-    if (
-        "proposals",
-        "supersedes",
-    ) in columns:  # what would be kept instead says the same in other words
-        connection.execute(
-            "UPDATE proposals SET status = 'dropped', after = '', decided_at = $2"
-            " WHERE status IN ('staged', 'open') AND supersedes && $1::text[]",
-            [list(gone), now()],
-        )
-    if ("steps", "retrieved") in columns:  # what runs were shown of them
-        rows = connection.execute(
-            "SELECT id, CAST(retrieved AS text), run_id FROM steps"
-            " WHERE CAST(retrieved AS text) <> '[]'"
-        ).fetchall()
-        wanted, told = set(gone), set()
-        for step, text, run in rows:
-            shown = json.loads(text)
-            left = [
-                one for one in shown if wanted.isdisjoint([one.get("id"), *one.get("joined", ())])
-            ]
-            if len(left) < len(shown):
-                kept = json.dumps(left, ensure_ascii=False)
-                connection.execute(
-                    "UPDATE steps SET retrieved = CAST($2 AS json) WHERE id = $1", [step, kept]
-                )
-                told.add(str(run))
-        if told and ("messages", "edits") in columns:
-            _empty_edits(connection, told)
-
-
-def _empty_edits(connection: duckdb.DuckDBPyConnection, run_ids: Collection[str]) -> None:
-    """Take the texts out of the requests that a person changed in these runs: passages stood in them."""
-    rows = connection.execute(
-        "SELECT id, CAST(edits AS text) FROM messages"
-        " WHERE edits IS NOT NULL AND run_id = ANY($1::text[])",
-        [list(run_ids)],
-    ).fetchall()
-    for message, text in rows:
-        edits = [
-            {**one, "before": FORGOTTEN, "after": FORGOTTEN} if one["what"] == "request" else one
-            for one in json.loads(text)
-        ]
-        connection.execute(
-            "UPDATE messages SET edits = CAST($2 AS json) WHERE id = $1",
-            [message, json.dumps(edits, ensure_ascii=False)],
-        )
+def _indexes_anew(tables: Sequence[VectorTable], gone: Sequence[str]) -> None:
+    """Write the search indexes anew; those that write to them wait, the store is free meanwhile."""
+    for table in tables:
+        with table.writing(60.0) as written:
+            if not written:
+                raise StoreError("The vector index is being written: try again later.")
+            if table.name() is not None:
+                table.write_anew(without=gone)
 
 
 def _store_anew(home: Path) -> None:
@@ -279,17 +181,6 @@ def _copies_anew(home: Path, gone: Collection[str]) -> None:
         shutil.rmtree(damaged, ignore_errors=True)
 
 
-def _done(connection: duckdb.DuckDBPyConnection, gone: Collection[str]) -> None:
-    """Remove from the note what is done; more may have been noted meanwhile."""
-    if left := sorted(_note(connection) - set(gone)):
-        connection.execute(
-            "UPDATE settings SET value = $2 WHERE key = $1", [NOTE, json.dumps(left)]
-        )
-    else:
-        connection.execute("DELETE FROM settings WHERE key = $1", [NOTE])
-    connection.execute("CHECKPOINT")
-
-
 def _copy_anew(home: Path, copy: Path, gone: Collection[str]) -> None:
     """Write a copy anew without the passages, as old as it was; one that cannot be read goes."""
     temp = home / _TEMP.format(os.getpid())
@@ -300,7 +191,7 @@ def _copy_anew(home: Path, copy: Path, gone: Collection[str]) -> None:
         last_commit.log_of(temp).unlink(missing_ok=True)  # what is left of a torn one nobody reads
         connection = duckdb.connect(temp, config=CONFIG)
         try:
-            _take_out(connection, gone)
+            purge_rows.take_out(_run(connection), gone)
             opening.write_anew(connection, temp)
         finally:
             connection.close()

@@ -10,8 +10,9 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
@@ -40,20 +41,28 @@ def expect(home: Path) -> None:
 
 def opened(connection: duckdb.DuckDBPyConnection, home: Path) -> None:
     """Make the file for a store that came without it: from a copy, or another folder."""
+
+    def run(sql: str, given: Sequence[Any]) -> list[tuple[Any, ...]]:
+        return connection.execute(sql, given).fetchall()
+
     with contextlib.suppress(OSError, duckdb.Error):
-        if not file(home).exists() and (at := following(connection)) is not None:
+        if not file(home).exists() and (at := following(run)) is not None:
             look_again(home, at)
 
 
-def following(connection: duckdb.DuckDBPyConnection) -> float | None:
-    """Return when there is something to do next, in seconds since 1970; None if nothing is forgotten."""
-    row = connection.execute(
-        "SELECT epoch(min(forgotten_at)), (SELECT count(*) FROM settings WHERE key = $1) FROM forgotten",
+def following(run: Callable[[str, Sequence[Any]], Sequence[tuple[Any, ...]]]) -> float | None:
+    """Return when there is something to do next, in seconds since 1970; None if nothing is forgotten.
+
+    *run* runs a statement with its parameters and returns its rows.
+    """
+    ((first, begun),) = run(
+        "SELECT extract(epoch FROM min(forgotten_at)), (SELECT count(*) FROM settings WHERE key = $1)"
+        " FROM forgotten",
         [NOTE],
-    ).fetchone()
-    if row is None or row[1]:
-        return None if row is None else time.time()
-    return None if row[0] is None else float(row[0]) + KEPT_DAYS * DAY
+    )
+    if begun:
+        return time.time()
+    return None if first is None else float(first) + KEPT_DAYS * DAY
 
 
 def look_again(home: Path, at: float) -> None:

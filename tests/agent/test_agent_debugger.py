@@ -14,7 +14,7 @@ from letta_kernel.errors import InvalidInputError
 from letta_kernel.messages import Edit, Event, StepEnded, TextDelta, ToolReturned
 from letta_kernel.models.base import Cancel
 from letta_kernel.service.debug import Debug, Move, Stop
-from letta_kernel.store import purge
+from letta_kernel.store import purge, purge_rows
 
 STEP, GO = Move("step"), Move("continue")
 
@@ -382,7 +382,7 @@ def test_what_is_forgotten_for_good_is_gone_from_edited_requests(bench: Bench) -
     bench.service.database.close()
     purge.purge(bench.service.home, [passage.id])
     (edit,) = edits(bench)
-    assert (edit.before, edit.after) == (purge.FORGOTTEN, purge.FORGOTTEN)
+    assert (edit.before, edit.after) == (purge_rows.FORGOTTEN, purge_rows.FORGOTTEN)
 
 
 def test_edits_go_with_the_agent_file(adds: Bench) -> None:
