@@ -11,12 +11,10 @@ together with its result; other results follow as they come, the last of them wi
 from __future__ import annotations
 
 import logging
-import os
-import threading
-import time
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+from letta_kernel.agent.keeper import LEASE_SECONDS, keeper
 from letta_kernel.concurrency import Uninterrupted
 from letta_kernel.errors import ConflictError, LettaError, StoreError
 from letta_kernel.ids import now
@@ -43,13 +41,12 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 _MARKS = {"failed": lease.FAILED_UNANSWERED, "cancelled": lease.STOPPED_UNANSWERED}
-LEASE_SECONDS = 60.0
 
 
 class Journal:
     """The written record of one run of one agent, in its own thread or in a conversation.
 
-    *lost* is called, from another thread, when somebody else has the agent.
+    *lost* is called, perhaps from another thread, when somebody else has the agent, or wants the run to end.
     """
 
     def __init__(
@@ -63,6 +60,8 @@ class Journal:
         self.state = state
         self.run = run
         self._lost = lost
+        self.name, self.work_id = state.thread_id, run.id
+        self._stop = False  # somebody wants an end
         self._owner = f"{process_owner()}/{run.id}"
         self._fence = 0
         self._may_hold = False
@@ -106,7 +105,7 @@ class Journal:
         try:
             with Uninterrupted(waits=True):
                 opened = self.database.run(work)
-            _keeper.keep(self)
+            keeper.keep(self)
         except BaseException as error:
             if isinstance(error, LettaError) and not isinstance(error, StoreError):
                 self._may_hold = False  # refused; of a commit that failed one cannot be sure
@@ -144,6 +143,7 @@ class Journal:
             request_parts.kept(self.database, step.agent_id, parts)
             if end is not None:
                 self._end()
+        self._heed()
         return written
 
     def keep(
@@ -160,6 +160,7 @@ class Journal:
             lambda tx: self._begin(tx, step, added, begun, None if opened else parts)
         )
         request_parts.kept(self.database, step.agent_id, parts)
+        self._heed()
         return written
 
     def effect(
@@ -178,6 +179,7 @@ class Journal:
 
         done = self.database.run_joined(work)
         request_parts.kept(self.database, step.agent_id, parts)
+        self._heed()
         return done
 
     def know_passages(self, tx: Tx, newest: int) -> None:
@@ -224,7 +226,9 @@ class Journal:
             return self._append(tx, [summary], first)
 
         with Uninterrupted():
-            return self.database.run(work)
+            written = self.database.run(work)
+        self._heed()
+        return written
 
     def finish(
         self, steps: int, usage: Usage, reason: StopReason, error: str | None
@@ -248,11 +252,11 @@ class Journal:
 
     def _end(self) -> None:
         self._closed = True
-        _keeper.drop(self)
+        keeper.drop(self)
 
     def let_go(self) -> None:
         """Hold the agent no longer, also where its end could not be written: whoever reads next sees that."""
-        _keeper.drop(self)
+        keeper.drop(self)
         if self._may_hold and not self._closed:
             lease.ended.add(self._owner)
 
@@ -280,7 +284,7 @@ class Journal:
         waiting: bool | None = None,
         begun: Sequence[str] = (),
     ) -> int:
-        return agents.advance(
+        advanced = agents.advance(
             tx,
             self.state.thread_id,
             self._fence,
@@ -290,6 +294,13 @@ class Journal:
             waiting=waiting,
             begun=begun,
         )
+        self._stop = self._stop or advanced.stop
+        return advanced.seq
+
+    def _heed(self) -> None:
+        """End the run if somebody asked for that; not inside a transaction, for ending it may take one."""
+        if self._stop:
+            self._lost()
 
     def _progress(
         self, tx: Tx, steps: int, usage: Usage, end: StopReason | None, error: str | None
@@ -318,59 +329,14 @@ class Journal:
                 lambda tx: agents.renew(tx, thread_id, self._owner, self._fence, LEASE_SECONDS)
             )
         except ConflictError:
-            if _keeper.drop(self):
+            if keeper.drop(self):
                 self._lost()  # nothing of this run is written any more
         except LettaError as error:  # the disk may be full only now, or somebody have the store
             log.info("The lease of %s could not be renewed: %s", self.state.id, error)
 
-
-class _Keeper:
-    """Prolongs the leases of all runs here, from one thread, which ends where there are none.
-
-    A tool may run for longer than a lease; only another machine would take the agent then.
-    """
-
-    def __init__(self) -> None:
-        self._begin()
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=self._begin)
-
-    def _begin(self) -> None:
-        self._lock = threading.Lock()
-        self._runs: set[Journal] = set()
-        self._at_work = False
-
-    def keep(self, run: Journal) -> None:
-        """Prolong the lease of *run* from now on."""
-        with self._lock:
-            self._runs.add(run)
-            if not self._at_work:
-                threading.Thread(target=self._work, name="agent-leases", daemon=True).start()
-                self._at_work = True
-
-    def drop(self, run: Journal) -> bool:
-        """Leave *run* alone, whose end is written or cannot be; False if that was so already."""
-        with self._lock:
-            known = run in self._runs
-            self._runs.discard(run)
-            return known
-
-    def _work(self) -> None:
-        while True:
-            time.sleep(LEASE_SECONDS / 3)
-            with self._lock:
-                runs = [*self._runs]
-                if not runs:
-                    self._at_work = False
-                    return
-            for run in runs:
-                try:
-                    run.renew()
-                except Exception:  # the others are prolonged all the same
-                    log.exception("The lease of %s could not be renewed", run.state.id)
-
-
-_keeper = _Keeper()
+    def stop(self) -> None:
+        """End the run: somebody in another process asked for that."""
+        self._lost()
 
 
 def passing(point: str) -> None:

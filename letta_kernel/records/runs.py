@@ -36,6 +36,7 @@ class Run(Record):
     asked_by: str | None = None  # the run of another agent, a tool call of which asked for this one
     asked_call: str | None = None  # that call's id: it asks one agent once
     group_id: str | None = None  # the group that it is a turn of
+    background: bool = False  # nobody waits for it: a client's request was answered before it ended
     created_at: datetime = Field(default_factory=now)
     ended_at: datetime | None = None
     created_by: str = Field(default_factory=current_user)

@@ -33,6 +33,7 @@ class GroupTelling:
 
     Attributes
     ----------
+    id : the turn's.
     pending : what has not been yielded yet.
     manager_run : the id of the manager's newest run; empty if there is none.
     spoke : how many runs its members have had.
@@ -40,7 +41,7 @@ class GroupTelling:
 
     def __init__(self, group: Group, log: EventLog, live: Callable[[Event], None] | None) -> None:
         self._group, self._log, self._live = group, log, live
-        self._id = new_id("turn")
+        self.id = new_id("turn")
         self._usage, self._steps = Usage(), 0
         self._started = perf_counter()
         self.pending: list[Event] = []
@@ -55,7 +56,7 @@ class GroupTelling:
             self._usage += event.usage
             self._steps += event.steps
         self.pending.append(event)
-        self._log.add(self._group.id, self._id, event)
+        self._log.add(self._group.id, self.id, event)
         if self._live is not None:
             self._live(event)
 
@@ -68,7 +69,7 @@ class GroupTelling:
         """Tell that the turn begins, who is there, and which pictures the message brought."""
         self.hear(
             GroupStarted(
-                run_id=self._id,
+                run_id=self.id,
                 group_id=self._group.id,
                 group_name=self._group.shown,
                 members=[Speaker(agent_id=one.id, name=one.name) for one in members],
@@ -86,7 +87,7 @@ class GroupTelling:
             error = f"{said.agent.name}: {said.error}" if said.error else None
         self.hear(
             GroupEnded(
-                run_id=self._id,
+                run_id=self.id,
                 group_id=self._group.id,
                 stop_reason=reason,
                 error=error,
@@ -101,4 +102,4 @@ class GroupTelling:
 
     def close(self) -> None:
         """Say to who follows the turn that nothing more comes."""
-        self._log.finish(self._id)
+        self._log.finish(self.id)

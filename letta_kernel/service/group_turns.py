@@ -23,6 +23,7 @@ from letta_kernel.service import group_part
 from letta_kernel.service.asking import AskedBy
 from letta_kernel.service.core import Core
 from letta_kernel.service.event_log import EventLog
+from letta_kernel.service.group_claim import GroupClaim
 from letta_kernel.service.group_part import GroupPart
 from letta_kernel.service.group_record import GroupRecord
 from letta_kernel.service.group_said import GroupOptions, Said, SupervisorHost
@@ -45,7 +46,7 @@ class GroupTurn:
     Parameters
     ----------
     group, members : the group, and its agents by their ids.
-    going : the groups that have a turn here, with what ends it; this one while it goes on.
+    going : the groups that have a turn here, with its claim; this one while it goes on.
     """
 
     def __init__(
@@ -56,7 +57,7 @@ class GroupTurn:
         events: EventLog,
         group: Group,
         members: dict[str, AgentState],
-        going: dict[str, Cancel],
+        going: dict[str, GroupClaim],
         options: GroupOptions,
     ) -> None:
         self._core, self._runner, self._runs = core, runner, runs
@@ -66,6 +67,7 @@ class GroupTurn:
         self._record = GroupRecord(group, members)
         self._telling = GroupTelling(group, events, options.get("live"))
         self._has_group = False
+        self._claim = GroupClaim(core.database, group, self._telling.id, self._switch)
 
     # -- the turn ----------------------------------------------------------------------------------
 
@@ -100,9 +102,10 @@ class GroupTurn:
             raise AgentBusyError(
                 f"{self._group.shown} is in the middle of a turn here: wait for it to end, or stop it."
             )
-        self._going[self._group.id] = self._switch
+        self._going[self._group.id] = self._claim
         self._has_group = True
         try:
+            self._claim.take()
             events = self._told(begin(), shown)
         except BaseException:
             self._let_go()
@@ -113,6 +116,7 @@ class GroupTurn:
     def _let_go(self) -> None:
         if self._has_group:
             self._has_group = False
+            self._claim.give()
             self._going.pop(self._group.id, None)
 
     def _told(self, turn: Turn, shown: Sequence[Thumbnail] = ()) -> Iterator[Event]:

@@ -6,22 +6,23 @@ A turn of a group, from a person's message until all have spoken, is `letta_kern
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any, Unpack
 
 from letta_kernel.agent.decisions import Decision
 from letta_kernel.errors import InvalidInputError, NameTakenError, NotFoundError, nearest
 from letta_kernel.messages import Event, Message, ToolCall
-from letta_kernel.models.base import Cancel
 from letta_kernel.pictures.picture import Picture
 from letta_kernel.records import DONE, AgentState, Group
 from letta_kernel.service.core import Core
 from letta_kernel.service.event_log import EventLog
+from letta_kernel.service.group_claim import GroupClaim
 from letta_kernel.service.group_said import GroupOptions
 from letta_kernel.service.group_turns import GroupTurn
 from letta_kernel.service.runner import Runner
 from letta_kernel.service.runs import Runs, sendable
-from letta_kernel.store import agents, blocks, groups
+from letta_kernel.store import agents, blocks, claims, groups, stops
 from letta_kernel.store.database import Tx
 
 MAX_NAME = 50
@@ -33,6 +34,8 @@ MOST_TURNS = 200
 MAX_TEXT = 10_000
 """Characters of a group's description."""
 _NAME = re.compile(r"[^\W_][\w.-]*")
+
+_LOOK = 0.05  # seconds between two looks at whether a turn has ended
 
 FIELDS = {
     "round_robin": ("max_turns",),
@@ -49,7 +52,7 @@ class Groups:
 
     def __init__(self, core: Core, runner: Runner, runs: Runs, events: EventLog) -> None:
         self._core, self._runner, self._runs, self._events = core, runner, runs, events
-        self._going: dict[str, Cancel] = {}
+        self._going: dict[str, GroupClaim] = {}
 
     def create(
         self,
@@ -227,12 +230,35 @@ class Groups:
 
         return self._core.do(work)
 
-    def cancel(self, ref: str) -> bool:
-        """End the turn of a group that goes on in this process; False if none does."""
-        switch = self._going.get(self.retrieve(ref).id)
-        if switch is not None:
-            switch.cancel()
-        return switch is not None
+    def cancel(self, ref: str, seconds: float = 0.0) -> str:
+        """Ask for the end of the turn of a group, in whatever process it goes on, and wait for it.
+
+        Returns ``cancelled``; ``ended`` where none goes on, or it has come to its end by itself; ``cancelling``
+        after *seconds* in which that was not decided.
+        """
+        group_id = self.retrieve(ref).id
+
+        def ask(tx: Tx) -> str | None:
+            holder = claims.holder_of(tx, group_id)
+            turn_id = holder.partition("/")[2] if holder is not None else ""
+            return turn_id if turn_id and stops.ask(tx, turn_id) else None
+
+        def stand(tx: Tx) -> str:
+            holder = claims.holder_of(tx, group_id)
+            if holder is not None and holder.endswith(f"/{turn_id}"):
+                return "cancelling"
+            return "cancelled" if claims.was_stopped(tx, group_id, turn_id or "") else "ended"
+
+        turn_id = self._core.do(ask)
+        if turn_id is None:
+            return "ended"
+        here = self._going.get(group_id)
+        if here is not None and here.work_id == turn_id:
+            here.stop()
+        deadline = time.monotonic() + seconds
+        while (found := self._core.do(stand)) == "cancelling" and time.monotonic() < deadline:
+            time.sleep(_LOOK)
+        return found
 
     def _turn(self, group: Group, options: GroupOptions) -> GroupTurn:
         for name in options.keys() - GroupOptions.__annotations__.keys():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -24,13 +25,17 @@ from letta_kernel.service.recordings import Recordings
 from letta_kernel.service.replay import replay
 from letta_kernel.service.run_options import RunOptions, checked, with_lent
 from letta_kernel.service.runner import Runner
-from letta_kernel.store import agents, lease, run_figures, runs
+from letta_kernel.store import agents, lease, run_figures, runs, stops
 from letta_kernel.store.database import Tx
 from letta_kernel.tools.answers import AnswerForm
 from letta_kernel.tools.notebook import NAMES
 from letta_kernel.totals import Cost, Feedback
 
 MAX_MESSAGE = 1_000_000  # characters
+GOING = ("created", "running")
+"""How runs stand that go on."""
+_LOOK = 0.05  # seconds between two looks at whether a run has ended
+_OF_IDS = "WHERE id = ANY($1::text[])"
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,12 +253,75 @@ class Runs:
         return state, self._core.waiting_calls(tx, state)
 
     def cancel(self, run_id: str) -> bool:
-        """End a run of this process at once; False if it is not running here."""
+        """Ask whoever carries out a run, here or in another process, to end it; False if it is over.
+
+        One that waits for a person's word is ended at once. A turn of a group has an id like a run's.
+        """
         switch = self._runner.running.get(run_id)
-        if switch is None:
+        if switch is not None:
+            switch.cancel()
+            return True
+        return self._core.do(lambda tx: stops.ask(tx, run_id) or self._wait_no_more(tx, run_id))
+
+    def cancelled(self, run_ids: Sequence[str], seconds: float) -> dict[str, str]:
+        """Ask for the end of runs, and wait for it, *seconds* at most; return how each of them stands then.
+
+        That is ``cancelled``; ``ended`` if it had come to its end before; ``cancelling`` if it will end with
+        its next step, or when its holder, who cannot be reached, has lost it.
+        """
+        asked = {run_id: self.cancel(run_id) for run_id in run_ids}
+        deadline = time.monotonic() + seconds
+
+        def stand(tx: Tx) -> dict[str, str | None]:
+            found = {one.id: one.status for one in runs.select(tx, _OF_IDS, ([*run_ids],))}
+            return {run_id: found.get(run_id) for run_id in run_ids}
+
+        while True:
+            stands = self._core.do(stand)
+            left = [
+                run_id
+                for run_id, status in stands.items()
+                if status in GOING or (status is None and run_id in self._runner.running)
+            ]
+            if not left or time.monotonic() >= deadline:
+                break
+            time.sleep(_LOOK)
+        return {
+            run_id: "cancelling"
+            if run_id in left
+            # One that had not begun yet has left nothing.
+            else "cancelled"
+            if status == "cancelled" or (status is None and asked[run_id])
+            else "ended"
+            for run_id, status in stands.items()
+        }
+
+    def _wait_no_more(self, tx: Tx, run_id: str) -> bool:
+        """End a run that waits for a person's word, its calls not carried out; False if it does not wait."""
+        run = runs.get(tx, run_id)
+        if run is None or run.stop_reason != "requires_approval":
             return False
-        switch.cancel()
+        state = self._core.thread(tx, run.agent_id, run.conversation_id)
+        newest = runs.find(tx, thread_id=state.thread_id, limit=1)
+        if [one.id for one in newest] != [run_id] or not self._core.waiting_calls(tx, state):
+            return False
+        agents.check_idle(tx, state.thread_id)
+        agents.wait_no_more(tx, state.thread_id)
+        said = lease.STOPPED_UNANSWERED
+        lease.close(tx, state.id, run.conversation_id, [run_id], text=said)
+        run.status, run.stop_reason = "cancelled", "cancelled"
+        runs.finish(tx, run)
         return True
+
+    def waiting(self, ref: str, conversation: str | None = None) -> str | None:
+        """Return the run of a thread that waits for a person's word; None if none does."""
+
+        def work(tx: Tx) -> str | None:
+            state, calls = self._standing(tx, ref, conversation)
+            newest = runs.find(tx, thread_id=state.thread_id, limit=1) if calls else []
+            return newest[0].id if newest else None
+
+        return self._core.do(work)
 
     def release(self, ref: str) -> list[str]:
         """Take an agent and its conversations from whoever holds them; return who that was, in words.

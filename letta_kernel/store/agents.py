@@ -149,6 +149,14 @@ def acquire(tx: Tx, agent_id: str, owner: str, seconds: float) -> int:
 
 
 @dataclass(frozen=True, slots=True)
+class Advanced:
+    """What a commit of a run got: the first of its message numbers; ``stop``: somebody wants the run to end."""
+
+    seq: int
+    stop: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Head:
     """Where an agent's history is written on: the fence of the lease, the next message's number.
 
@@ -221,8 +229,8 @@ def advance(
     end: bool = False,
     waiting: bool | None = None,
     begun: Sequence[str] = (),
-) -> int:
-    """Take *count* message numbers for a commit of a run; return the first.
+) -> Advanced:
+    """Take *count* message numbers for a commit of a run; return the first, and whether it is to end.
 
     The lease is prolonged, or given back at the *end* of the run; *waiting* says whether the agent waits
     for an approval from now on (None: as before). The calls *begun* are about to have their effect.
@@ -250,26 +258,35 @@ def advance(
     if known is not None and known.held and known.fence == fence:
         done = tx.one(sql, values, within=known_leases.OF_RUNS)
         now_waiting = known.waiting if waiting is None else waiting
-        row = (known.seq + count, now_waiting, True, known.posted) if done == (1,) else None
+        # Whoever wants it to end writes to leases otherwise: then this would not be known.
+        row = (known.seq + count, now_waiting, True, known.posted, False) if done == (1,) else None
     else:
         sql += " AND owner IS NOT NULL"
-        returning = " RETURNING next_seq, waiting, queue IS NULL, posted IS NOT NULL"
+        asked = "coalesce(ends_with(owner, '/' || stop), false)"
+        returning = f" RETURNING next_seq, waiting, queue IS NULL, posted IS NOT NULL, {asked}"
         row = tx.one(sql + returning, values, within=known_leases.OF_RUNS)
     if row is None:
         check_fence(tx, agent_id, fence)
         raise ConflictError("The run had ended already: nothing more was saved.")
-    seq, waits, alone, posted = row
-    if alone:
+    seq, waits, alone, posted, stop = row
+    if alone and not stop:
         known_leases.note(
             tx, agent_id, fence, seq, waits, held=not end, posted=posted, begun=bool(begun)
         )
-    return int(seq) - count
+    return Advanced(int(seq) - count, bool(stop))
 
 
 def is_waiting(tx: Tx, agent_id: str) -> bool:
     """Return whether the agent's last run waits for an approval."""
     row = tx.one("SELECT waiting FROM leases WHERE agent_id = $1", (agent_id,))
     return bool(row and row[0])
+
+
+def wait_no_more(tx: Tx, thread_id: str) -> None:
+    """Let a thread wait for no approval any more; what was about to go on with it is refused."""
+    tx.execute(
+        "UPDATE leases SET waiting = false, fence = fence + 1 WHERE agent_id = $1", (thread_id,)
+    )
 
 
 def standing(tx: Tx, agent_id: str | None = None) -> dict[str, str]:

@@ -73,6 +73,7 @@ def delete(tx: Tx, group_id: str) -> bool:
         return False
     for table in ("group_messages", "group_agents"):
         tx.execute(f"DELETE FROM {table} WHERE group_id = $1", (group_id,))
+    tx.execute("DELETE FROM claims WHERE name = $1", (group_id,))
     tx.execute(  # what its sleep-time agent was about ends with it, and is no news any more
         "UPDATE proposals SET status = 'dropped', before = '', after = '', decided_at = $2"
         " WHERE status IN ('staged', 'open') AND sleep_id IN (SELECT id FROM sleeps WHERE group_id = $1)",

@@ -340,7 +340,7 @@ def recover(
     if dead:
         _add_up(tx, dead)
         if not waiting:
-            _close(tx, agent_id, conversation_id, dead, load(begun) or [])
+            close(tx, agent_id, conversation_id, dead, load(begun) or [])
         tx.execute("UPDATE leases SET begun = NULL WHERE agent_id = $1", (thread_id,))
     return dead
 
@@ -359,9 +359,15 @@ def _add_up(tx: Tx, run_ids: list[str]) -> None:
     )
 
 
-def _close(
-    tx: Tx, agent_id: str, conversation_id: str | None, dead: list[str], begun: list[str]
+def close(
+    tx: Tx,
+    agent_id: str,
+    conversation_id: str | None,
+    dead: list[str],
+    begun: Sequence[str] = (),
+    text: str = UNANSWERED,
 ) -> None:
+    """Give open calls of runs that are over a result, and mark with *text* what they left unanswered."""
     tail = messages.since_answer(tx, agent_id, conversation_id)
     if not tail:
         return
@@ -390,7 +396,7 @@ def _close(
                 status=status,
             )
         )
-    added.append(_unanswered(last, UNANSWERED))
+    added.append(_unanswered(last, text))
     messages.append(tx, agent_id, added, conversation_id=conversation_id)
 
 

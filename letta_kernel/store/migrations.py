@@ -287,5 +287,22 @@ MIGRATIONS: list[str] = [
         grants json NOT NULL
     );
     """,
+    """
+    ALTER TABLE leases ADD COLUMN stop text;
+    ALTER TABLE runs ADD COLUMN background boolean DEFAULT false;
+    CREATE TABLE claims (
+        name text PRIMARY KEY,
+        owner text NOT NULL,
+        expires_at timestamptz NOT NULL,
+        stop text
+    );
+    CREATE TABLE servers (
+        id text PRIMARY KEY,
+        owner text NOT NULL,
+        address text NOT NULL,
+        started_at timestamptz NOT NULL,
+        seen_at timestamptz NOT NULL
+    );
+    """,
 ]
 """Entry *n* brings a database from version *n* to *n* + 1."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from letta_client import ConflictError
+from letta_client import ConflictError, NotFoundError
 from server_bench import Server
 from shout_agent import agent_with_shout, kinds
 
@@ -27,7 +27,9 @@ def test_background_async_cancel_and_busy(server: Server) -> None:
     assert ended.status == "cancelled"
     assert ended.stop_reason == "cancelled"
     assert client.agents.messages.cancel(agent) == {}
-    assert client.agents.messages.cancel(agent, run_ids=["run-x"]) == {"run-x": "failed"}
+    assert client.agents.messages.cancel(agent, run_ids=[run.id]) == {run.id: "cancelled"}
+    with pytest.raises(NotFoundError):
+        client.agents.messages.cancel(agent, run_ids=["run-x"])
     server.scripted.say("Hello!")
     assert client.agents.messages.create(agent, input="hello?").messages
 

@@ -252,7 +252,7 @@ def test_where_a_run_left_the_lease_is_known_without_asking_and_only_as_long_as_
         raise InvalidInputError("not this")
 
     def end(tx: Tx) -> None:
-        said(tx, agents.advance(tx, ada.id, fences[-1], 60, 1, end=True, waiting=False))
+        said(tx, agents.advance(tx, ada.id, fences[-1], 60, 1, end=True, waiting=False).seq)
 
     def whole() -> None:
         database.run(run)

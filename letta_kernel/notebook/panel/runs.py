@@ -165,7 +165,7 @@ def job(context: RequestContext, asked: Ticket) -> Any:
 
 @method("cancel", OneRun)
 def cancel(context: RequestContext, asked: OneRun) -> bool:
-    """Stop a run of this kernel; False if it is not running here."""
+    """Stop a run, wherever it goes on; False if it is over."""
     return context.service.runs.cancel(asked.run)
 
 

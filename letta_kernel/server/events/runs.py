@@ -32,7 +32,8 @@ MAX_RUNS = 1000
 KEPT_REQUESTS = 10_000
 """Requests whose runs are remembered, for clients that do not know if theirs arrived."""
 
-_WAIT = 5.0  # seconds that cancelling waits for a run to have ended
+WAIT = 5.0
+"""Seconds that cancelling waits for a run to have ended."""
 
 
 class LiveRun:
@@ -116,14 +117,16 @@ class RunManager:
         with self._lock:
             return self._runs.get(run_id)
 
-    def end(self, run_id: str) -> bool:
-        """End a run and wait, some seconds at most, until it has ended; False if that is not done from here."""
-        run = self.get(run_id)
-        if run is None:
-            return self.service.runs.cancel(run_id)
-        run.cancel()
-        run.over.wait(_WAIT)  # so that the next message finds the agent free
-        return True
+    def end(self, run_ids: Sequence[str]) -> dict[str, str]:
+        """End runs, wherever they go on, and wait for it, some seconds at most; return how each stands then.
+
+        That is as `Runs.cancelled` says it.
+        """
+        found = self.service.runs.cancelled(run_ids, WAIT)
+        for run_id in run_ids:
+            if (run := self.get(run_id)) is not None and found[run_id] == "cancelled":
+                run.over.wait(WAIT)  # so that the next message finds the agent free
+        return found
 
     def begun_by(self, agent_id: str, request_id: str) -> str | None:
         """Return the run that a client's request of this id began already."""

@@ -9,11 +9,13 @@ from fastapi import APIRouter, Query
 from fastapi.responses import JSONResponse, StreamingResponse
 from pydantic import ConfigDict, Field
 
+from letta_kernel.errors import NotFoundError
 from letta_kernel.server import authorization, threads
 from letta_kernel.server.deps import Live, PageByTime, Service
 from letta_kernel.server.events import requests, sse
 from letta_kernel.server.events.runs import LiveRun
 from letta_kernel.server.handles import model_name
+from letta_kernel.server.paging import MAX_LIMIT
 from letta_kernel.server.routes.agents import agent_of
 from letta_kernel.server.schemas.base import Asked, Shape
 from letta_kernel.server.schemas.history import View, usage_of
@@ -25,8 +27,9 @@ from letta_kernel.server.schemas.messages import (
 )
 from letta_kernel.server.schemas.model_settings import check_format
 from letta_kernel.server.schemas.requests import MessageRequest, StreamedRequest
-from letta_kernel.server.schemas.runs import RunShape, to_run
+from letta_kernel.server.schemas.runs import ASKED, RunShape, to_run, told
 from letta_kernel.server.threads import ThreadRef
+from letta_kernel.service.runs import GOING
 
 router = APIRouter(tags=["agents"])
 
@@ -147,18 +150,26 @@ async def create_message_async(
     return to_run(await anyio.to_thread.run_sync(service.runs.retrieve, run.id), background=True)
 
 
-@router.post("/agents/{agent_id}/messages/cancel", operation_id="cancel_messages")
+@router.post("/agents/{agent_id}/messages/cancel", operation_id="cancel_messages", responses=ASKED)
 def cancel_messages(
     service: Service, live: Live, agent_id: str, asked: CancelIn | None = None
-) -> dict[str, str]:
-    """End runs of an agent; per run: cancelled, or failed where that cannot be done from here."""
+) -> JSONResponse:
+    """End runs of an agent, wherever they go on: those named, or all, and what waits for a person's word.
+
+    Per run: cancelled, or ended where it had come to its end before. One whose holder has not heard it yet is
+    cancelling, with 202: it ends with its next step, or when the lease of a holder that is gone is over.
+    """
     owner = agent_of(service, agent_id)
-    going = [run.id for run in service.runs.list(agent_ids=[owner], statuses=["running"])]
-    wanted = asked.run_ids if asked and asked.run_ids else going
-    return {
-        run_id: "cancelled" if run_id in going and live.end(run_id) else "failed"
-        for run_id in wanted
-    }
+    wanted = list(dict.fromkeys((asked.run_ids if asked else None) or ()))
+    for run_id in wanted:
+        if service.runs.retrieve(run_id).agent_id != owner:
+            raise NotFoundError(f"The agent has no run {run_id!r:.200}.")
+    if not wanted:
+        going = service.runs.list(agent_ids=[owner], statuses=GOING, limit=MAX_LIMIT)
+        wanted = [run.id for run in going]
+        if (waits := service.runs.waiting(owner)) is not None:
+            wanted.append(waits)
+    return told(live.end(wanted))
 
 
 async def _begin(

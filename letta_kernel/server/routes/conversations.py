@@ -17,7 +17,6 @@ from letta_kernel.server.errors import FieldError, NothingThereError
 from letta_kernel.server.events import requests, sse
 from letta_kernel.server.events.runs import LiveRun
 from letta_kernel.server.paging import MAX_LIMIT, Cursor, Order, bounded
-from letta_kernel.server.routes.runs import GOING
 from letta_kernel.server.schemas.conversations import (
     CompactionShape,
     CompactRequest,
@@ -31,8 +30,10 @@ from letta_kernel.server.schemas.conversations import (
 )
 from letta_kernel.server.schemas.history import View
 from letta_kernel.server.schemas.messages import LettaMessage, LettaResponse, MessageType
+from letta_kernel.server.schemas.runs import ASKED, told
 from letta_kernel.server.threads import ThreadRef
 from letta_kernel.service import AgentService
+from letta_kernel.service.runs import GOING
 
 router = APIRouter(tags=["conversations"])
 
@@ -120,16 +121,19 @@ def fork(
     return to_conversation(made, threads.in_sight(service, ThreadRef(made.agent_id, made.id)))
 
 
-@router.post("/conversations/{conversation_id}/cancel", operation_id="cancel_conversation")
+@router.post(
+    "/conversations/{conversation_id}/cancel",
+    operation_id="cancel_conversation",
+    responses=ASKED,
+)
 def cancel(
     conversation_id: str, service: Service, live: Live, agent_id: AgentId = None
-) -> dict[str, str]:
-    """End the runs of a conversation: per run id, whether that could be done from here."""
+) -> JSONResponse:
+    """End the runs of a conversation, wherever they go on, and what waits in it; see `cancel_messages`."""
     place = threads.place_of(service, conversation_id, agent_id)
-    return {
-        run.id: "cancelled" if live.end(run.id) else "failed"
-        for run in service.runs.list(thread_id=place.thread_id, statuses=GOING, limit=MAX_LIMIT)
-    }
+    going = service.runs.list(thread_id=place.thread_id, statuses=GOING, limit=MAX_LIMIT)
+    waits = service.runs.waiting(place.agent_id, place.conversation)
+    return told(live.end([*(run.id for run in going), *([waits] if waits else [])]))
 
 
 @router.post("/conversations/{conversation_id}/recompile", operation_id="recompile_conversation")

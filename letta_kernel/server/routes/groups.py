@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 import anyio.to_thread
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 
 from letta_kernel.errors import InvalidInputError
@@ -13,7 +13,7 @@ from letta_kernel.server.authorization import whose
 from letta_kernel.server.deps import Live, Page, Service
 from letta_kernel.server.events import groups, requests, sse
 from letta_kernel.server.events.groups import GroupStream
-from letta_kernel.server.events.runs import LiveRun
+from letta_kernel.server.events.runs import WAIT, LiveRun
 from letta_kernel.server.paging import page_of
 from letta_kernel.server.schemas.groups import (
     GroupCreate,
@@ -149,9 +149,14 @@ async def create_message_stream(
 
 
 @router.post("/groups/{group_id}/cancel", operation_id="cancel_group")
-def cancel(service: Service, group_id: str) -> dict[str, bool]:
-    """End the turn of a group, with all its runs; false if none goes on here."""
-    return {"cancelled": service.groups.cancel(group_id)}
+def cancel(service: Service, group_id: str, response: Response) -> dict[str, bool]:
+    """End the turn of a group, with all its runs, wherever it goes on; false if none does, or it had ended.
+
+    With 202 whoever carries it out has been told, and has not ended it yet.
+    """
+    found = service.groups.cancel(group_id, WAIT)
+    response.status_code = 202 if found == "cancelling" else 200
+    return {"cancelled": found == "cancelled"}
 
 
 @router.patch("/groups/{group_id}/reset-messages", operation_id="reset_group_messages")

@@ -27,11 +27,10 @@ from letta_kernel.server.schemas.runs import (
     to_usage,
 )
 from letta_kernel.server.threads import history
+from letta_kernel.service.runs import GOING
 from letta_kernel.stop_reasons import StopReason
 
 router = APIRouter(tags=["runs"])
-
-GOING: tuple[RunStatus, ...] = ("created", "running")
 
 
 @router.get("/runs", operation_id="list_runs")

@@ -76,6 +76,7 @@ from letta_kernel.server.schemas.model_settings import check_format
 from letta_kernel.server.schemas.requests import ContentPart, ImageSource
 from letta_kernel.service import AgentService, Decision
 from letta_kernel.service.event_log import AgentLog, Gap
+from letta_kernel.service.runs import GOING
 
 router = APIRouter(tags=["websocket"])
 
@@ -295,11 +296,15 @@ class _Socket:
         return run.id
 
     async def _stop(self, asked: Stop) -> None:
-        going = self._log.running
-        runs = [run for run in going if asked.run_id in (None, run)]
-        stopped = [run for run in runs if self._service.runs.cancel(run)]
+        def stop() -> list[str]:
+            agent_id, wanted = self._agent.id, asked.run_id
+            going = self._service.runs.list(agent_ids=[agent_id], statuses=GOING)
+            ids = dict.fromkeys([*self._log.running, *(run.id for run in going)])
+            return [one for one in ids if wanted in (None, one) and self._service.runs.cancel(one)]
+
+        stopped = await anyio.to_thread.run_sync(stop)
         if not stopped:
-            raise InvalidInputError("There is no run of this agent to end here.")
+            raise InvalidInputError("There is no run of this agent to end.")
         await self.say(type="ack", id=asked.id, run_id=stopped[0])
 
 

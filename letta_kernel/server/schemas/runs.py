@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Literal
 
+from fastapi.responses import JSONResponse
 from pydantic import Field
 
 from letta_kernel.records import Run, Step
@@ -16,6 +17,24 @@ from letta_kernel.totals import Feedback
 Opinion = Literal["positive", "negative"]
 RunStatus = Literal["created", "running", "completed", "failed", "cancelled"]
 _NS = 1_000_000_000
+
+
+ASKED: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "Each is decided.",
+        "content": {"application/json": {"example": {"run-1": "cancelled"}}},
+    },
+    202: {
+        "description": "Some are told to end, and have not yet.",
+        "content": {"application/json": {"example": {"run-1": "cancelling"}}},
+    },
+}
+"""How a request to end runs is answered."""
+
+
+def told(found: dict[str, str]) -> JSONResponse:
+    """Return how runs stand that were to end; 202 where that is not decided of all."""
+    return JSONResponse(found, 202 if "cancelling" in found.values() else 200)
 
 
 class RunShape(Shape):
