@@ -189,6 +189,20 @@ EMBEDDING = Variable(
     "or `local/PATH` of a GGUF or ONNX file (`.[local]`, `.[onnx]`); an offline one for English that comes "
     "with the package if not set ([docs/embeddings.md](docs/embeddings.md))",
 )
+INDEX = Variable(
+    "LETTA_INDEX",
+    "",
+    str.strip,
+    "the object storage of the vector index: `s3://BUCKET/PREFIX`, with `AWS_ACCESS_KEY_ID` and the like; "
+    "`vectors/` of the project's folder if not set ([docs/index-storage.md](docs/index-storage.md))",
+)
+INDEX_ENDPOINT = Variable(
+    "LETTA_INDEX_ENDPOINT",
+    "",
+    str.strip,
+    "where an object storage other than AWS's answers: `https://HOST:PORT`, or `http://` for one in the same "
+    "network",
+)
 APPROVAL = Variable(
     "LETTA_APPROVAL",
     "deny",

@@ -98,12 +98,12 @@ class CandidateSearch:
         return corpus, score(asked, corpus, allowed, background), allowed
 
     def _read_lag(self, tx: Tx, index: Index, agent_id: str, most: int) -> _Lag | None:
-        name, tables = index.name(), tx.stamp(self.kind, *TABLES)
+        name, tables = index.name(tx), tx.stamp(self.kind, *TABLES)
         stamp = None if tables is None else (name, tables)
         if self._lag is not None and stamp is not None and self._stamp == stamp:
             return self._lag
         mark = indexes.mark(tx, name, agent_id, self.kind)
-        if index.table.name() is None or mark + most < indexes.newest(tx, self.kind, agent_id):
+        if index.table.name(tx) is None or mark + most < indexes.newest(tx, self.kind, agent_id):
             return None
         found = indexes.outbox(tx, name, _MOST_EDITS)
         entries = [entry for entry in found if entry.agent_id == agent_id]

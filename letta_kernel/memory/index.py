@@ -22,7 +22,7 @@ from letta_kernel.store import indexes
 from letta_kernel.store.database import Database, Tx
 from letta_kernel.store.indexes import Kind, Line, OutboxEntry
 from letta_kernel.store.vector_queries import IndexRow
-from letta_kernel.store.vectors import IndexBrokenError, VectorTable
+from letta_kernel.store.vectors import IndexAwayError, IndexBrokenError, VectorTable
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ class Index:
     def __init__(self, database: Database, home: Path, vectors: Vectors, kind: Kind) -> None:
         self.database = database
         self.kind: Kind = kind
-        self.table = VectorTable(home, kind, vectors.embedder.name)
+        self.table = VectorTable.of(database.run, home, kind, vectors.embedder.name)
         self._vectors = vectors
         self._nameless = f"{self.table.stem}-none"
         quick = vectors.quick
@@ -66,9 +66,9 @@ class Index:
         self._enough: tuple[object, int] = (None, 0)
         _everyone.add(self)
 
-    def name(self) -> str:
+    def name(self, tx: Tx) -> str:
         """Return the name the store knows this index by, also while there is no table."""
-        return self.table.name() or self._nameless
+        return self.table.name(tx) or self._nameless
 
     def follow(self) -> None:
         """Catch up soon, in the background; returns at once."""
@@ -98,10 +98,9 @@ class Index:
 
     def progress(self, owner: str) -> tuple[int, int]:
         """Return up to which line an owner's lines are in the table, and the newest line's number."""
-        name = self.name()
         return self.database.run(
             lambda tx: (
-                indexes.mark(tx, name, owner, self.kind),
+                indexes.mark(tx, self.name(tx), owner, self.kind),
                 indexes.newest(tx, self.kind, owner),
             )
         )
@@ -135,12 +134,17 @@ class Index:
                 return 0
             try:
                 return self._catch_up(least, stop)
+            except IndexAwayError as error:
+                log.info("The vector index of %s stays behind for now: %s", self.kind, error)
+                return 0
             except IndexBrokenError as error:
                 if isinstance(error.__cause__, HiddenLibraryError):  # the index itself is well
                     raise error.__cause__ from None
+                if not self.table.reachable():  # what it holds may have cost money
+                    return 0
                 log.info("The vector index of %s is broken and made anew: %s", self.kind, error)
-                self._give_up()
                 try:
+                    self._give_up()
                     return self._catch_up(least, stop)
                 except IndexBrokenError as again:
                     log.info("The vector index of %s cannot be written: %s", self.kind, again)
@@ -202,33 +206,33 @@ class Index:
         self._obey(name, stop)
         # Edits from before the table do not matter: all its lines are new.
         stale = self.database.run(lambda tx: indexes.outbox(tx, self._nameless))
-        self._done([entry.id for entry in stale])
+        self._forgotten(stale)
         if added or stale:
             self.table.tidy()
         return added
 
     def _wanted(self, least: int) -> bool:
         """Whether there is enough to do."""
-        name = self.name()
 
-        def look(tx: Tx) -> tuple[int, list[OutboxEntry], int] | None:
+        def look(tx: Tx) -> tuple[str, tuple[int, list[OutboxEntry], int] | None]:
+            name = self.name(tx)
             # Asking who is behind takes some 10 ms, for which a turn after a pause may have to wait.
             stamp, numbers = tx.stamp(*indexes.DECISIVE), indexes.numbers(tx, self.kind)
             about = (name, default_name(), least, self._checked, stamp)
             if stamp is not None and self._enough[0] == about and numbers < self._enough[1]:
-                return None
+                return name, None
             gaps = [(mark, newest) for _, mark, newest in self._behind(tx, name)]
             lacking = min(self._lacking(mark, newest, least) for mark, newest in (*gaps, (0, 0)))
             entries = indexes.outbox(tx, name, 1000)
             self._enough = (None if entries else about), numbers + lacking
-            return lacking, entries, indexes.longest(tx, self.kind)
+            return name, (lacking, entries, indexes.longest(tx, self.kind))
 
-        found = self.database.run(look)
+        name, found = self.database.run(look)
         if found is None:
             return False
         lacking, entries, longest = found
         if name == self._nameless:
-            self._done([entry.id for entry in entries])  # there is nothing to be mended
+            self._forgotten(entries)  # there is nothing to be mended
             entries = []
         elif longest < self._from:
             self._give_up()  # no search would consult it
@@ -331,9 +335,7 @@ class Index:
                 fresh = fresh[:done]
                 last = fresh[-1].seq
             self.table.add(self._rows(agent_id, fresh, 0))
-            self.database.run(
-                lambda tx, m=last: indexes.move_mark(tx, name, agent_id, m)  # type: ignore[misc]
-            )
+            self._done(name, agent_id, [line.id for line in fresh], last)
             mark = last
             added += len(fresh)
         return added
@@ -396,14 +398,47 @@ class Index:
             if not entries:
                 return
             for agent_id in {entry.agent_id for entry in entries}:
-                self._obey_for(agent_id, [e for e in entries if e.agent_id == agent_id])
-            self._done([entry.id for entry in entries])
+                theirs = [entry for entry in entries if entry.agent_id == agent_id]
+                ids = self._obey_for(agent_id, theirs)
+                self._done(name, agent_id, ids, obeyed=[entry.id for entry in theirs])
 
-    def _done(self, ids: list[int]) -> None:
-        if ids:
+    def _done(
+        self,
+        name: str,
+        agent_id: str,
+        ids: Sequence[str],
+        mark: int | None = None,
+        obeyed: Sequence[int] = (),
+    ) -> None:
+        """Note what the table has taken; if another may have written meanwhile, leave it to be set right.
+
+        Raises
+        ------
+        IndexAwayError
+            The right to write was lost, while this process was silent, to another.
+        """
+
+        def note(tx: Tx) -> bool:
+            mine = self.table.confirm(tx)
+            if mine and mark is not None:
+                indexes.move_mark(tx, name, agent_id, mark)
+            elif mine:
+                indexes.outbox_done(tx, obeyed)
+            else:  # the other may have added the same rows: each is written once more, and the rest go
+                indexes.tell(tx, [name], agent_id, "update", ids)
+            return mine
+
+        if not self.database.run(note):
+            raise IndexAwayError("another process has written it meanwhile")
+
+    def _forgotten(self, entries: Sequence[OutboxEntry]) -> None:
+        """Remove what waits for no table any more."""
+        if entries:
+            ids = [entry.id for entry in entries]
             self.database.run(lambda tx: indexes.outbox_done(tx, ids))
 
-    def _obey_for(self, agent_id: str, entries: list[OutboxEntry]) -> None:
+    def _obey_for(self, agent_id: str, entries: list[OutboxEntry]) -> list[str]:
+        """Repeat what was done to an agent's lines; return which lines that were."""
         ids = {entry.item_id for entry in entries if entry.item_id is not None}
         stamp = max(entry.id for entry in entries)
         if any(entry.item_id is None for entry in entries):  # everything up to then was deleted
@@ -415,6 +450,7 @@ class Index:
         self.table.add(self._rows(agent_id, found, stamp))
         self.table.remove(agent_id, [line.id for line in found], before_stamp=stamp)
         self.table.remove(agent_id, sorted(ids - {line.id for line in found}))
+        return wanted
 
 
 def _close_all() -> None:

@@ -25,7 +25,7 @@ from letta_kernel.store import indexes
 from letta_kernel.store.database import Database, Tx
 from letta_kernel.store.indexes import Kind, Line
 from letta_kernel.store.scopes import Scope
-from letta_kernel.store.vectors import IndexBrokenError
+from letta_kernel.store.vectors import IndexAwayError, IndexBrokenError
 
 log = logging.getLogger(__name__)
 
@@ -126,8 +126,7 @@ class Engine:
                 if known.way != "scan":
                     self._refresh(agent_id, known, near)
             except IndexBrokenError as error:
-                log.warning("Searching without the vector index for now: %s", error)
-                self._index.follow()
+                self._do_without("Searching without the vector index for now", error)
                 known.begin()
                 self._refresh(agent_id, known, False)
             if known.way == "scan":
@@ -170,11 +169,11 @@ class Engine:
         scan
             Whether lines that no index has may be scanned instead of read.
         """
-        name = self._index.name()
-        newest, mark = self.database.run(
+        newest, mark, there = self.database.run(
             lambda tx: (
                 indexes.newest(tx, self.kind, agent_id),
-                indexes.mark(tx, name, agent_id, self.kind),
+                indexes.mark(tx, self._index.name(tx), agent_id, self.kind),
+                self._index.table.name(tx) is not None,
             )
         )
         lacking = newest - mark
@@ -185,7 +184,7 @@ class Engine:
             self._index.follow()
             return
         known.scans = 0 if unread <= _UNREAD else known.scans
-        indexed = self._index.table.name() is not None and lacking <= LARGE
+        indexed = there and lacking <= LARGE
         if newest <= LARGE or not indexed or (known.behind and lacking > _EMBEDDED):
             known.way = "read" if known.way in ("", "scan") else known.way
             return
@@ -253,11 +252,16 @@ class Engine:
             try:
                 return known.named(answer(), vector, corpus)
             except IndexBrokenError as error:
-                log.warning("Searching by words alone: %s", error)
-                self._index.follow()
+                self._do_without("Searching by words alone", error)
                 return None
 
         return likeness
+
+    def _do_without(self, what: str, error: IndexBrokenError) -> None:
+        """Say that the index is not used for now, unless it was said when it went away, and have it mended."""
+        level = logging.DEBUG if isinstance(error, IndexAwayError) else logging.WARNING
+        log.log(level, "%s: %s", what, error)
+        self._index.follow()
 
     def _refresh(self, agent_id: str, known: AgentLines, scan: bool = True) -> None:
         """Bring the lines in memory up to date with the store, other processes' writes included.
@@ -310,7 +314,7 @@ class Engine:
     ) -> tuple[int, dict[str, str] | None, list[Line], int, int, Stamp] | None:
         """Return what is new in the store; None if nobody has written to it since the last time."""
         stamp = tx.stamp(self.kind, *TABLES)
-        name = self._index.name()
+        name = self._index.name(tx)
         if stamp is not None and known.stamp == (name, stamp):
             return None
         # Asking for the mark makes the store announce edits and deletes of this agent from now on.

@@ -150,6 +150,7 @@ def _check(temp: Path, source: Path) -> None:
             # Some of them may have been revoked since.
             connection.execute("DELETE FROM access_tokens")
             connection.execute("DELETE FROM grants")
+            connection.execute("UPDATE vector_tables SET pointer = NULL")
             connection.execute("CHECKPOINT")
         finally:
             connection.close()

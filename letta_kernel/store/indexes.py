@@ -87,11 +87,18 @@ def announce(
     names = tx.query(
         "SELECT index_name FROM index_marks WHERE agent_id = $1 AND kind = $2", (agent_id, kind)
     )
+    tell(tx, [name for (name,) in names], agent_id, action, item_ids)
+
+
+def tell(
+    tx: Tx, names: Sequence[str], agent_id: str, action: str, item_ids: Sequence[str | None]
+) -> None:
+    """Leave an entry per item for each of these indexes."""
     if not names or not item_ids:
         return
     first = counters.take(tx, "outbox", "entries", len(names) * len(item_ids))
     moment = now()
-    entries = [(name, item) for (name,) in names for item in item_ids]
+    entries = [(name, item) for name in names for item in item_ids]
     for start in range(0, len(entries), 200):
         params: list[object] = [agent_id, action, moment]
         places = []

@@ -304,5 +304,16 @@ MIGRATIONS: list[str] = [
         seen_at timestamptz NOT NULL
     );
     """,
+    """
+    CREATE TABLE vector_tables (
+        place text NOT NULL,
+        stem text NOT NULL,
+        pointer json,
+        owner text,
+        expires_at timestamptz,
+        fence bigint NOT NULL,
+        PRIMARY KEY (place, stem)
+    );
+    """,
 ]
 """Entry *n* brings a database from version *n* to *n* + 1."""

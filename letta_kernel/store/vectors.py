@@ -1,32 +1,29 @@
 """One rebuildable table of words and vectors per kind of line and embedder.
 
-Everything here can be deleted at any time: DuckDB has the truth, and the index is filled again. A
-*pointer* file names the table in use by a random *generation*, so that a table that was deleted or is
-broken is never confused with its successor. Only one process at a time writes (`VectorTable.writing`);
-any number search.
+Everything here can be deleted at any time: the store has the truth, and the index is filled again. The table
+is in a folder of the project or in an object storage (`index_storage`); a pointer says which generation of it
+is in use (`pointers`). Only one process at a time writes (`VectorTable.writing`); any number search.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import logging
-import os
 import re
 import shutil
 import threading
-import uuid
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock, Timeout
 
-from letta_kernel import private
-from letta_kernel.store.filesystem import refusal
+from letta_kernel.errors import HiddenLibraryError
+from letta_kernel.store import index_storage
+from letta_kernel.store.index_storage import IndexAwayError, IndexBrokenError
 from letta_kernel.store.indexes import Kind
 from letta_kernel.store.lancedb_tables import (
     index_filters,
@@ -35,7 +32,10 @@ from letta_kernel.store.lancedb_tables import (
     lancedb,
     schema,
 )
+from letta_kernel.store.pointer_rows import RowKeeper, Run, stems
+from letta_kernel.store.pointers import FileKeeper, Keeper, Pointer
 from letta_kernel.store.scopes import listed, quoted
+from letta_kernel.store.transaction import Tx
 from letta_kernel.store.vector_queries import (
     Candidate,
     IndexRow,
@@ -46,7 +46,10 @@ from letta_kernel.store.vector_queries import (
     wait,
 )
 
+__all__ = ["IndexAwayError", "IndexBrokenError", "VectorTable", "discard_all"]
+
 _FRAGMENTS = 100  # pieces a table may be in before it is tidied up; each add makes one
+_FRAGMENTS_AWAY = 20  # the same where each piece costs a search two requests over the network
 _ANN_ROWS = 5_000  # from here on vectors get an index: comparing all takes over 5 ms then
 _UNINDEXED = (
     5_000  # rows an index may lack before it is brought up to date: they are compared one by one
@@ -68,50 +71,69 @@ _KEEP_VERSIONS = timedelta(minutes=10)  # old versions go after so long: a searc
 log = logging.getLogger(__name__)
 
 
-class IndexBrokenError(Exception):
-    """The table cannot be read or written; searches do without it until it has been rebuilt."""
-
-
 class VectorTable:
-    """The table of one kind of lines and one embedder under ``<home>/vectors``."""
+    """The table of one kind of lines and one embedder."""
 
-    def __init__(self, home: Path, kind: Kind, embedder: str) -> None:
-        self.folder = home / "vectors"
-        slug = re.sub(r"[^a-z0-9]+", "-", embedder.lower()).strip("-")[:40]
-        mark = hashlib.sha256(embedder.encode()).hexdigest()[:6]  # two names may have one slug
-        self.stem = f"{kind}-{slug}-{mark}"
-        self._pointer = self.folder / f"{self.stem}.json"
+    def __init__(self, keeper: Keeper) -> None:
+        self.stem = keeper.stem
+        self._keeper = keeper
         self._guard = threading.RLock()
         self._writer = threading.Lock()
-        self._fresh = False  # files were made that the umask may have opened to others
         self._opened: tuple[str, Any] | None = None
         self._read: tuple[str, Any] | None = None
 
     @classmethod
-    def found(cls, home: Path) -> list[VectorTable]:
-        """Return the tables there are, whatever made them."""
-        tables = []
-        for pointer in sorted((home / "vectors").glob("*.json")):
-            kind: Kind = "messages" if pointer.stem.startswith("messages") else "passages"
-            table = cls(home, kind, "")
-            table.stem, table._pointer = pointer.stem, pointer
-            tables.append(table)
-        if tables:
-            lancedb()  # takes seconds: not while others wait for what is done with them
-        return tables
+    def of(cls, run: Run, home: Path, kind: Kind, embedder: str) -> VectorTable:
+        """Return the table where ``LETTA_INDEX`` says, or in the project's folder; *run* runs transactions.
 
-    def name(self) -> str | None:
-        """Return the table's name with its dimension and generation; None if there is no table."""
-        try:
-            pointer = self._read_pointer()
-            name = f"{self.stem}-{int(pointer['dimension'])}-{pointer['generation']}"
-        except (ValueError, KeyError, TypeError):
-            return None
-        return name if (self.folder / f"{name}.lance").is_dir() else None
+        Raises
+        ------
+        InvalidInputError
+            ``LETTA_INDEX`` names no place.
+        """
+        slug = re.sub(r"[^a-z0-9]+", "-", embedder.lower()).strip("-")[:40]
+        mark = hashlib.sha256(embedder.encode()).hexdigest()[:6]  # two names may have one slug
+        stem = f"{kind}-{slug}-{mark}"
+        storage = index_storage.remote()
+        if storage is None:
+            return cls(FileKeeper(index_storage.local(home), stem))
+        return cls(RowKeeper(run, home, storage, stem))
+
+    @classmethod
+    def found(cls, home: Path, tx: Tx | None = None, run: Run | None = None) -> list[VectorTable]:
+        """Return the tables there are, whatever made them.
+
+        Those in an object storage only where a transaction is given; they are looked at in it.
+        """
+        local = index_storage.local(home)
+        keepers: list[Keeper] = [
+            FileKeeper(local, pointer.stem) for pointer in sorted(Path(local.root).glob("*.json"))
+        ]
+        storage = index_storage.remote()
+        if storage is not None and tx is not None:
+            keepers += [RowKeeper(run, home, storage, stem) for stem in stems(tx, home, storage)]
+        if keepers or storage is not None:
+            lancedb()  # takes seconds: not while others wait for what is done with them
+        return [cls(keeper) for keeper in keepers]
+
+    def place(self) -> str:
+        """Return where the table is."""
+        return self._keeper.uri()
+
+    def name(self, tx: Tx | None = None) -> str | None:
+        """Return the table's name with its dimension and generation; None if there is no table.
+
+        Inside a transaction *tx* must be given.
+        """
+        return self._named_by(self._keeper.look(tx))
+
+    def _named_by(self, pointer: Pointer | None) -> str | None:
+        return None if pointer is None else f"{self.stem}-{pointer.dimension}-{pointer.generation}"
 
     def dimension(self) -> int:
         """Return how many numbers a vector has; 0 if there is no table."""
-        return int(self._read_pointer().get("dimension", 0))
+        pointer = self._keeper.seen()
+        return pointer.dimension if pointer is not None else 0
 
     @contextlib.contextmanager
     def writing(self, timeout: float) -> Iterator[bool]:
@@ -120,63 +142,71 @@ class VectorTable:
             yield False
             return
         try:
-            file = self.folder / f"{self.stem}.lock"
-            lock = FileLock(file, mode=private.FILE, thread_local=False)
-            try:
-                if refusal(self.folder.parent) is not None:
-                    yield False
-                    return
-                private.folder(self.folder)
-                lock.acquire(timeout=timeout)
-            except (Timeout, OSError) as error:
-                if not isinstance(error, Timeout):  # else somebody else is at it
-                    log.info("The vector index %s stays behind for now: %s", self.stem, error)
-                yield False
-                return
-            try:
-                yield True
-            finally:
-                if self._fresh:
-                    # LanceDB makes the folder itself where a restore took it away meanwhile.
-                    private.tighten_own(self.folder)
-                    for made in self.folder.glob(f"{self.stem}*"):
-                        private.tighten_all(made)
-                    self._fresh = False
-                lock.release()
+            with self._keeper.writing(timeout) as mine:
+                yield mine
         finally:
             self._writer.release()
 
     def form(self) -> int:
         """Return of which form the words in the table are; 0 before there were any."""
-        form = self._read_pointer().get("form")
-        return form if isinstance(form, int) else 0
+        pointer = self._keeper.seen()
+        return pointer.form if pointer is not None else 0
 
     def create(self, dimension: int, form: int = 0) -> str:
         """Make an empty table of a new generation, drop the older ones, and return its name.
 
         The right to write must be held.
         """
-        generation = uuid.uuid4().hex[:8]
-        name = f"{self.stem}-{dimension}-{generation}"
-        old = [path for path in self.folder.glob(f"{self.stem}-*.lance") if path.is_dir()]
-        self._fresh = True
-        with self._broken():
+        pointer = Pointer.fresh(dimension, form)
+        name = self._named_by(pointer)
+        assert name is not None
+        with self._changing():
+            # Listed before: what another makes, if the right to write is lost meanwhile, is not among them.
+            old = self._keeper.others(self._connect, self._is_ours)
             table = self._connect().create_table(name, schema=schema(dimension))
             index_words(table)
-        pointer = {"dimension": dimension, "generation": generation, "trained": 0, "form": form}
-        self._write_pointer(pointer)
-        for path in old:
-            shutil.rmtree(path, ignore_errors=True)
+        try:
+            self._keeper.publish(pointer)
+        except IndexAwayError:
+            self._keeper.remove(self._connect, [name])
+            raise
+        self._keeper.remove(self._connect, old)
         return name
 
     def drop(self) -> None:
         """Give up the table in use, broken or not. The right to write must be held."""
-        with contextlib.suppress(FileNotFoundError):
-            self._pointer.unlink()
+        with self._changing():
+            old = self._keeper.others(self._connect, self._is_ours)
+        self._keeper.publish(None)
         with self._guard:
             self._opened = self._read = None
-        for path in self.folder.glob(f"{self.stem}-*.lance"):
-            shutil.rmtree(path, ignore_errors=True)
+        self._keeper.remove(self._connect, old)
+
+    def _is_ours(self, name: str) -> object:
+        """Whether *name* is that of a table of this stem, of whatever generation."""
+        return re.fullmatch(rf"{re.escape(self.stem)}-\d+-[0-9a-f]+", name)
+
+    def confirm(self, tx: Tx) -> bool:
+        """Return whether the right to write is still held, so that nobody else has written since it was got."""
+        return self._keeper.confirm(tx)
+
+    def reachable(self) -> bool:
+        """Whether the place of the tables answers, so that an error is the table's own."""
+        if self._keeper.storage.options is None:
+            return True
+        try:
+            with self._broken():
+                self._connect().list_tables(limit=1)
+        except IndexBrokenError:
+            return False
+        return True
+
+    def size(self) -> int:
+        """Return how many bytes the rows take; 0 if there is no table."""
+        if self._keeper.look() is None:
+            return 0
+        with self._broken():
+            return int(self._table().stats()["total_bytes"])
 
     def add(self, rows: Sequence[IndexRow]) -> None:
         """Append rows. The right to write must be held.
@@ -190,8 +220,7 @@ class VectorTable:
 
         if not rows:
             return
-        self._fresh = True
-        with self._broken():
+        with self._changing():
             table = self._table()
             vectors = np.ascontiguousarray([row.vector for row in rows], dtype=np.float32)
             columns = {field: [getattr(row, field) for row in rows] for field in table.schema.names}
@@ -206,37 +235,44 @@ class VectorTable:
         """Delete an agent's rows of these ids, or only those with an older stamp. Write right as for `add`."""
         older = f" AND agent_id = {quoted(agent_id)}"  # a row of that id may be somebody else's now
         older += "" if before_stamp is None else f" AND stamp < {int(before_stamp)}"
-        self._fresh = True
-        with self._broken():
+        with self._changing():
             table = self._table()
             for start in range(0, len(ids), 500):
                 table.delete(f"id IN ({listed(ids[start : start + 500])}){older}")
 
     def write_anew(self, without: Sequence[str]) -> None:
         """Write the table without some ids, and remove every older version of it. Write right as for `add`."""
-        self._fresh = True
-        with self._broken():
+        with self._changing():
             table = self._table()
             left = table.search().where(f"id NOT IN ({listed(without)})").limit(10_000_000)
             table.add(left.to_batches(), mode="overwrite")
             index_words(table)
-            self._write_pointer(
-                self._read_pointer() | {"trained": 0}
-            )  # `tidy` makes the others again
+            self._overwritten()  # `tidy` makes the others again
             table.optimize(cleanup_older_than=timedelta(milliseconds=1), delete_unverified=True)
 
     def renew(self, change: Callable[[Any], Any], form: int) -> None:
         """Replace each Arrow batch of rows by what *change* makes of it, in one. Write right as for `add`."""
         import pyarrow as pa
 
-        self._fresh = True
-        with self._broken():
+        with self._changing():
             table = self._table()
             found = table.search().limit(10_000_000).to_batches()
             changed = pa.RecordBatchReader.from_batches(table.schema, map(change, found))
             table.add(changed, mode="overwrite")
             index_words(table)
-            self._write_pointer(self._read_pointer() | {"trained": 0, "form": form})
+            self._overwritten(form)
+
+    def _overwritten(self, form: int | None = None) -> None:
+        """Note that all rows were written anew; if others may have written meanwhile, nobody uses them."""
+        pointer = self._keeper.seen()
+        assert pointer is not None
+        try:
+            self._keeper.publish(
+                replace(pointer, trained=0, form=pointer.form if form is None else form)
+            )
+        except IndexAwayError:
+            self._keeper.spoil(pointer)
+            raise
 
     def known_ids(self, agent_id: str, after_seq: int) -> set[str]:
         """Return the ids of an agent's rows after a seq: what was added before a crash."""
@@ -347,22 +383,26 @@ class VectorTable:
             stats = table.stats()
             rows, pieces = stats["num_rows"], stats["fragment_stats"]["num_fragments"]
             have = {column for index in table.list_indices() for column in index.columns}
-            pointer = self._read_pointer()
+            pointer = self._keeper.seen()
+            assert pointer is not None
             # Its parts are laid out for the rows there were: with many more they become too large.
-            wants_ann = rows >= max(_ANN_ROWS, 4 * int(pointer.get("trained", 0)))
+            wants_ann = rows >= max(_ANN_ROWS, 4 * pointer.trained)
             lacking = table.index_stats("words_idx")
             unindexed = lacking.num_unindexed_rows if lacking is not None else rows
-            timely = pieces >= _FRAGMENTS or unindexed >= _UNINDEXED or wants_ann
+            most = _FRAGMENTS if self._keeper.storage.options is None else _FRAGMENTS_AWAY
+            timely = pieces >= most or unindexed >= _UNINDEXED or wants_ann
             if not timely:
                 return False
-            self._fresh = True
+            self._keeper.changing()
             try:
                 if rows >= 1000 and "agent_id" not in have:
                     index_filters(table)
                 if wants_ann:
                     index_vectors(table)
-                    self._write_pointer(pointer | {"trained": rows})
+                    self._keeper.publish(replace(pointer, trained=rows))
                 table.optimize(cleanup_older_than=_KEEP_VERSIONS)
+            except IndexAwayError:
+                raise
             except Exception as error:
                 if "conflict" not in str(error).lower():
                     raise
@@ -376,55 +416,61 @@ class VectorTable:
         name = self._known_name()
         if self._read is None or self._read[0] != name:
             connection = await lancedb().connect_async(
-                str(self.folder), read_consistency_interval=timedelta(0)
+                self._keeper.uri(), storage_options=self._keeper.storage.options
             )
             self._read = (name, await connection.open_table(name))
+        else:
+            # Once for a question, so that it sees what others add: with an interval each of its parts would.
+            await self._read[1].checkout_latest()
         return self._read[1]
 
     def _known_name(self) -> str:
-        name = self.name()
+        name = self._named_by(self._keeper.seen())
         if name is None:
             raise IndexBrokenError("there is no table")
         return name
-
-    def _read_pointer(self) -> dict[str, Any]:
-        try:
-            found = json.loads(self._pointer.read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError):
-            return {}
-        return found if isinstance(found, dict) else {}
-
-    def _write_pointer(self, pointer: dict[str, Any]) -> None:
-        unfinished = self._pointer.with_suffix(".new")
-        private.write(unfinished, json.dumps(pointer))
-        os.replace(unfinished, self._pointer)
 
     def _table(self) -> Any:
         name = self._known_name()
         with self._guard:
             if self._opened is None or self._opened[0] != name:
                 self._opened = (name, self._connect().open_table(name))
+            else:
+                self._opened[1].checkout_latest()
             return self._opened[1]
 
     def _connect(self) -> Any:
-        # Without an interval of zero a reader would not see what other processes add.
-        return lancedb().connect(str(self.folder), read_consistency_interval=timedelta(0))
+        return lancedb().connect(self._keeper.uri(), storage_options=self._keeper.storage.options)
+
+    @contextlib.contextmanager
+    def _changing(self) -> Iterator[None]:
+        with self._broken():
+            self._keeper.changing()
+            yield
 
     @contextlib.contextmanager
     def _broken(self) -> Iterator[None]:
+        storage = self._keeper.storage
+        storage.check()
         try:
             yield
+            storage.works()
         except (IndexBrokenError, KeyboardInterrupt):
             raise
+        except HiddenLibraryError as error:  # the index itself is well
+            raise IndexBrokenError(str(error)) from error
         except Exception as error:  # LanceDB raises RuntimeError, ValueError, OSError and others
             with self._guard:
                 self._opened = self._read = None
-            raise IndexBrokenError(" ".join(str(error).split())[:300]) from error
+            self._keeper.forget()
+            failure = storage.failure(error)
+            # What an object storage answers may say whose key it was asked with.
+            raise failure from (error if storage.options is None else None)
 
 
 def discard_all(home: Path) -> None:
-    """Remove the vector indexes, which are made anew from the store; what else lies in their folder stays."""
-    folder = home / "vectors"
+    """Remove the vector indexes of a project's folder, which are made anew from the store; others stay."""
+    folder = Path(index_storage.local(home).root)
     for path in [*folder.glob("passages-*"), *folder.glob("messages-*")]:
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)

@@ -192,7 +192,7 @@ def test_a_table_of_many_rows_gets_a_vector_index_and_finds_the_same(project, mo
     assert not table.tidy()
     fill(archive, 1300, first=1000)
     archive.catch_up()
-    assert table._read_pointer()["trained"] == 1701
+    assert table._keeper.look().trained == 1701
 
 
 def test_two_processes_insert_search_and_index_at_once(project):

@@ -28,6 +28,7 @@ TABLES = [
     "block_versions",
     "blocks",
     "branches",
+    "claims",
     "configurations",
     "conversations",
     "counters",
@@ -57,6 +58,7 @@ TABLES = [
     "request_parts",
     "runs",
     "schema_version",
+    "servers",
     "settings",
     "sleeps",
     "steps",
@@ -64,6 +66,7 @@ TABLES = [
     "tools",
     "users",
     "uses",
+    "vector_tables",
 ]
 
 

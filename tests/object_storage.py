@@ -1,0 +1,145 @@
+"""An object storage for tests: moto's server on loopback, with a bucket of its own for each test."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from urllib.request import Request, urlopen
+from xml.etree import ElementTree
+
+import pytest
+
+_buckets = itertools.count(1)
+
+
+class ObjectStorage:
+    """A server that speaks S3; what is asked of it is counted by method."""
+
+    def __init__(self) -> None:
+        server = pytest.importorskip("moto.server")
+        from werkzeug.serving import WSGIRequestHandler
+
+        logging.getLogger("werkzeug").setLevel(logging.ERROR)
+        self.asked: Counter[str] = Counter()
+        asked, answer = self.asked, WSGIRequestHandler.run_wsgi
+
+        def counted(handler: WSGIRequestHandler) -> None:
+            asked[handler.command] += 1
+            answer(handler)
+
+        WSGIRequestHandler.run_wsgi = counted  # type: ignore[method-assign]
+        self._server = server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+        self._server.start()
+        self.endpoint = "http://{}:{}".format(*self._server.get_host_and_port())
+
+    def bucket(self) -> str:
+        """Make a bucket and return its name."""
+        name = f"bucket-{os.getpid()}-{next(_buckets)}"
+        urlopen(Request(f"{self.endpoint}/{name}", method="PUT"), timeout=30).close()
+        return name
+
+    def names(self, bucket: str) -> list[str]:
+        """Return the names of all objects in a bucket."""
+        return [found.text or "" for found in self._listed(bucket, "list-type=2", "Key")]
+
+    def read(self, bucket: str) -> bytes:
+        """Return all that is in a bucket, in one."""
+        parts = []
+        for name in self.names(bucket):
+            with urlopen(f"{self.endpoint}/{bucket}/{name}", timeout=30) as answer:
+                parts.append(name.encode() + answer.read())
+        return b"\n".join(parts)
+
+    def _listed(self, bucket: str, question: str, tag: str) -> list[ElementTree.Element]:
+        with urlopen(f"{self.endpoint}/{bucket}?{question}&max-keys=100000", timeout=30) as answer:
+            found = ElementTree.fromstring(answer.read())
+        return [one for one in found.iter() if one.tag.endswith("}" + tag)]
+
+    def stop(self) -> None:
+        """End it."""
+        self._server.stop()
+
+
+class Gate:
+    """A way to the storage that can be shut: connections are passed on, or refused."""
+
+    def __init__(self, endpoint: str) -> None:
+        import socket
+
+        host, port = endpoint.removeprefix("http://").split(":")
+        self._to = (host, int(port))
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.endpoint = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
+        self.open = True
+        self._links: list[socket.socket] = []
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def shut(self) -> None:
+        """Refuse what comes, and end what is there."""
+        self.open = False
+        for link in self._links:
+            link.close()
+
+    def close(self) -> None:
+        """End it."""
+        self.shut()
+        self._socket.close()
+
+    def _accept(self) -> None:
+        import socket
+
+        while True:
+            try:
+                near, _ = self._socket.accept()
+            except OSError:
+                return
+            if not self.open:
+                near.close()
+                continue
+            far = socket.create_connection(self._to)
+            self._links += [near, far]
+            for one, other in ((near, far), (far, near)):
+                threading.Thread(target=self._pass, args=(one, other), daemon=True).start()
+
+    def _pass(self, one: object, other: object) -> None:
+        import contextlib
+
+        with contextlib.suppress(OSError):
+            while data := one.recv(65536):  # type: ignore[attr-defined]
+                if not self.open:
+                    break
+                other.sendall(data)  # type: ignore[attr-defined]
+        for link in (one, other):
+            with contextlib.suppress(OSError):
+                link.shutdown(2)  # type: ignore[attr-defined]
+
+
+@pytest.fixture(scope="session")
+def object_storage() -> Iterator[ObjectStorage]:
+    """One storage for all tests."""
+    made = ObjectStorage()
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def bucket(object_storage: ObjectStorage, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A bucket, in which ``LETTA_INDEX`` puts the indexes of this test."""
+    name = object_storage.bucket()
+    for key, value in environment(object_storage.endpoint, name).items():
+        monkeypatch.setenv(key, value)
+    return name
+
+
+def environment(endpoint: str, bucket: str) -> dict[str, str]:
+    """Return what tells a process to have its index in a bucket."""
+    return {
+        "LETTA_INDEX": f"s3://{bucket}/letta",
+        "LETTA_INDEX_ENDPOINT": endpoint,
+        "AWS_ACCESS_KEY_ID": "AKIATESTINGTESTING00",
+        "AWS_SECRET_ACCESS_KEY": "secret-of-the-tests",
+    }
