@@ -256,8 +256,17 @@ LOCAL_THREADS: Variable[int | None] = Variable(
     _count,
     "threads of a model in this process; if not set, the physical cores that are free when it is loaded",
 )
+SERVER = Variable(
+    "LETTA_SERVER",
+    "",
+    str.strip,
+    "the address of the `letta-kernel serve` where agents are that others share with you: `%agent list` has "
+    "them as `owner/name` ([docs/hub.md](docs/hub.md))",
+)
 SERVER_TOKEN = _secret(
-    "SERVER_TOKEN", "what clients of `letta-kernel serve` must send; else a new one each time"
+    "SERVER_TOKEN",
+    "what clients of `letta-kernel serve` must send, else a new one each time; and what a kernel or terminal "
+    "sends to `LETTA_SERVER`, in a JupyterHub the hub's token if not set",
 )
 SECRET_KEY = _secret(
     "SECRET_KEY",

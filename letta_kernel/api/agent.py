@@ -24,6 +24,7 @@ from letta_kernel.api.past import Past
 from letta_kernel.api.plots import plot_of
 from letta_kernel.api.remedies import WORDS, speaks_python
 from letta_kernel.api.run import Run
+from letta_kernel.api.shared import SharedAgent
 from letta_kernel.display.live import running_shell
 from letta_kernel.display.transcript import Transcript
 from letta_kernel.errors import (
@@ -38,8 +39,9 @@ from letta_kernel.hooks import agent_opened, turn_begins
 from letta_kernel.memory.origins import Origin
 from letta_kernel.messages import Event, Message, RunQueued, RunStarted, worded
 from letta_kernel.pictures.values import pictures_of
-from letta_kernel.project import project_folder
+from letta_kernel.project import is_there, project_folder
 from letta_kernel.records import AgentState, Passage, Tool, WholeRun
+from letta_kernel.remote import shared_agents
 from letta_kernel.service import AgentService, ContextReport, Reason
 from letta_kernel.tools import core
 from letta_kernel.tools.answers import of_type
@@ -90,6 +92,16 @@ class Agent(Past):
     NotFoundError
         There is no such model. A model that only lacks its key is a warning.
     """
+
+    def __new__(cls, name: str, *, home: Path | str | None = None, **settings: Any) -> Any:
+        """Return an agent of the project, or one that somebody shares (``owner/name``) if it has none such."""
+        if cls is Agent and "/" in name and home is None and not settings:
+            server = shared_agents()
+            there = server is not None and is_there(project_folder())
+            own = there and service_for().agents.list(name=name, set_aside=True)
+            if server is not None and not own:
+                return SharedAgent(name, server)
+        return super().__new__(cls)
 
     def __init__(
         self, name: str, *, home: Path | str | None = None, fresh: bool = False, **settings: Any

@@ -19,7 +19,7 @@ from letta_kernel.commands.debugger import in_words
 from letta_kernel.commands.spec import Policy
 from letta_kernel.errors import InvalidInputError, LettaError
 from letta_kernel.messages import Event, RunEnded, ToolCall, worded
-from letta_kernel.records import AgentState
+from letta_kernel.remote import SharedAgents
 from letta_kernel.service.debug import Debug, Move, Stop
 from letta_kernel.stop_reasons import failed
 
@@ -30,19 +30,28 @@ Ctrl-C stops the answer. A line that ends with a backslash goes on."""
 
 
 class Talk:
-    """Runs of one agent, each followed until it has ended, approvals included."""
+    """Runs of one agent, each followed until it has ended, approvals included.
+
+    Parameters
+    ----------
+    agent : its id; of one of somebody else's what it is called.
+    shared : where that one is; None: it is an own one.
+    """
 
     def __init__(
         self,
         session: TerminalDoor,
-        agent_id: str,
+        agent: str,
         approval: Policy | None,
         *,
         details: bool,
         aside: bool = False,
         step: bool = False,
+        shared: SharedAgents | None = None,
     ) -> None:
-        self._service, self._agent, self._approval = session.service, agent_id, approval
+        self._session, self._agent, self._approval = session, agent, approval
+        self._shared = shared
+        self._runs: Any = session.service.runs if shared is None else shared
         self._quiet = session.json
         self._details, self._aside = details, aside
         self.events = session.json and not aside  # a line of JSON for each event
@@ -54,17 +63,14 @@ class Talk:
     def say(self, text: str, model: str | None = None, **options: Any) -> bool:
         """Send *text* and show the run; False if it failed."""
         self._debug = debug = self._debugging()
-        return self._follow(
-            lambda: self._service.runs.send(
-                self._agent, text, model=model, wait=True, debug=debug, **options
-            ),
-            model,
-        )
+        if self._shared is None:
+            options |= {"model": model, "wait": True, "debug": debug}
+        return self._follow(lambda: self._runs.send(self._agent, text, **options), model)
 
     def catch_up(self) -> None:
         """Ask about calls that wait since an earlier run."""
-        if waiting := self._service.runs.pending(self._agent):
-            self._answer(waiting, None)
+        if waiting := self._runs.pending(self._agent):
+            self._answer(list(waiting), None)
 
     def summary(self) -> dict[str, Any]:
         """Return what came of the last run, for ``--json``."""
@@ -80,11 +86,11 @@ class Talk:
     def _debugging(self) -> Debug | None:
         """Return who is asked where a run stops: the person at the terminal, if there is one."""
         person = sys.stdin.isatty() and sys.stderr.isatty()
-        if not person or self.events or self._quiet:
+        if not person or self.events or self._quiet or self._shared is not None:
             return None
 
         def fork(agent: str, name: str | None) -> str:
-            return self._service.forks.fork(agent, name).name
+            return self._session.service.forks.fork(agent, name).name
 
         return Debug(self._ask, self._step, fork)
 
@@ -134,9 +140,11 @@ class Talk:
             output.put("\nThey go on waiting.", style="dim", stderr=True)
 
     def _approve(self, decisions: Sequence[Decision], model: str | None) -> Iterator[Event]:
-        return self._service.runs.approve(
-            self._agent, decisions, model=model, wait=True, debug=self._debug
-        )
+        options: dict[str, Any] = {}
+        if self._shared is None:
+            options = {"model": model, "wait": True, "debug": self._debug}
+        found: Iterator[Event] = self._runs.approve(self._agent, decisions, **options)
+        return found
 
     def _show(self, event: Event) -> None:
         self._run_id = getattr(event, "run_id", None) or self._run_id
@@ -155,10 +163,10 @@ class Talk:
         return True
 
 
-def slash(session: TerminalDoor, agent: AgentState, line: str) -> None:
+def slash(session: TerminalDoor, agent: str, line: str) -> None:
     """Do what a line that begins with a slash asks for, by a command of the table."""
     word, _, rest = line.partition(" ")
-    given: dict[str, Any] = {"agent": agent.id}
+    given: dict[str, Any] = {"agent": agent}
     rest = rest.strip()
     name = {"/history": "agent history", "/tools": "tool list", "/memory": "memory list"}.get(word)
     try:

@@ -110,6 +110,8 @@ class TerminalDoor(Terminal):
         """Return the agent of that name or id."""
         if name is None:
             raise InvalidInputError("Name an agent.")
+        if (shared := self.shared(name)) is not None:
+            raise shared.not_here()
         return self.service.agents.retrieve(name, renamed=renamed)
 
     def confirmed(self, question: str, yes: bool) -> bool:

@@ -18,17 +18,18 @@ class Lines:
 
     Parameters
     ----------
-    history : a file in which lines are remembered; only its owner may read it.
+    history : a file in which lines are remembered, which only its owner may read; None: nowhere.
     prompt : what stands before the line.
     """
 
-    def __init__(self, history: Path, prompt: str) -> None:
+    def __init__(self, history: Path | None, prompt: str) -> None:
         self._history, self._prompt = history, prompt
         self._readline = _readline()
         if self._readline is not None:
             self._readline.clear_history()
             with contextlib.suppress(OSError):
-                self._readline.read_history_file(history)
+                if history is not None:
+                    self._readline.read_history_file(history)
             self._readline.set_history_length(_MOST)
 
     def read(self) -> str:
@@ -49,7 +50,7 @@ class Lines:
         return "\n".join([*parts, part]) + "\n"
 
     def _remember(self) -> None:
-        if self._readline is None:
+        if self._readline is None or self._history is None:
             return
         with contextlib.suppress(OSError):
             os.close(private.opener(str(self._history), os.O_CREAT | os.O_WRONLY))

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Any
 
 from letta_kernel.cli import here, output
 from letta_kernel.cli.conversation import Talk, slash
 from letta_kernel.cli.door import TerminalDoor
 from letta_kernel.cli.lines import Lines
+from letta_kernel.commands.door import Shared
+from letta_kernel.commands.shared import consent
 from letta_kernel.commands.spec import Policy
 from letta_kernel.errors import LettaError
 from letta_kernel.records import AgentState
@@ -23,20 +26,42 @@ def chat(
     step: bool = False,
 ) -> int:
     """Talk to an agent, line by line, until the person leaves."""
-    # One loop for a person and for a pipe: only a person is prompted, corrected and let off an error; a pipe
-    # ends with it.
-    person = sys.stdin.isatty()
-    if person:
+    if sys.stdin.isatty():
         session.service.sleeptime.watch()
     details = not quiet and output.on_terminal()
     talk = Talk(session, agent.id, approval, details=details, step=step)
-    lines = Lines(session.home / "chat_history", f"{agent.name}> ") if person else None
+    begun = f"{agent.name} · {session.service.runs.model_of(agent.id)} · /help, Ctrl-D leaves"
+    history = session.home / "chat_history"
+    return _lines(session, talk, agent.id, agent.name, model, history, "" if quiet else begun)
+
+
+def chat_shared(session: TerminalDoor, agent: Shared, approval: Policy | None, quiet: bool) -> int:
+    """Talk to somebody else's agent, line by line, until the person leaves."""
+    details = not quiet and output.on_terminal()
+    talk = Talk(session, agent.ref, approval, details=details, shared=agent.server)
+    found = agent.server.retrieve(agent.ref)
+    begun = f"{agent.ref} · {found.model} · /help, Ctrl-D leaves\n{consent(agent)}"
+    # What is said to others is written down with them, and no project is made for it here.
+    history = session.home / "chat_history" if session.has_project else None
+    return _lines(session, talk, agent.ref, agent.ref, None, history, "" if quiet else begun)
+
+
+def _lines(
+    session: TerminalDoor,
+    talk: Talk,
+    agent: str,
+    name: str,
+    model: str | None,
+    history: Path | None,
+    begun: str,
+) -> int:
+    # One loop for a person and for a pipe: only a person is prompted, corrected and let off an error; a pipe
+    # ends with it.
+    person = sys.stdin.isatty()
+    lines = Lines(history, f"{name}> ") if person else None
     failed = False
-    if person and not quiet and not session.json:
-        output.put(
-            f"{agent.name} · {session.service.runs.model_of(agent.id)} · /help, Ctrl-D leaves",
-            style="dim",
-        )
+    if person and begun and not session.json:
+        output.put(begun, style="dim")
     if person:
         talk.catch_up()
     while True:
@@ -76,6 +101,24 @@ def send(
 ) -> int:
     """Send one message and print the answer."""
     talk = Talk(session, agent.id, approval, details=verbose, aside=True)
+    return _sent(session, talk, text, events, **options)
+
+
+def send_shared(
+    session: TerminalDoor,
+    agent: Shared,
+    text: str,
+    approval: Policy | None,
+    events: bool,
+    verbose: bool,
+    **options: Any,
+) -> int:
+    """Send one message to somebody else's agent and print the answer."""
+    talk = Talk(session, agent.ref, approval, details=verbose, aside=True, shared=agent.server)
+    return _sent(session, talk, text, events, **options)
+
+
+def _sent(session: TerminalDoor, talk: Talk, text: str, events: bool, **options: Any) -> int:
     talk.events = events
     good = talk.say(text, **options)
     if session.json and not events:

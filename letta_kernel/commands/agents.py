@@ -6,10 +6,12 @@ import textwrap
 from typing import TYPE_CHECKING, Any
 
 from letta_kernel.commands.door import MAX_STEPS, MODEL, TAGS, Answer, Door, Rows, how
+from letta_kernel.commands.shared import show_shared, use_shared
 from letta_kernel.commands.spec import argument, command, option
 
 if TYPE_CHECKING:
     from letta_kernel.records import AgentState
+    from letta_kernel.remote import SharedAgent
 
 GROUP = "Agents"
 
@@ -96,6 +98,8 @@ def _short(text: str) -> str:
 @command("use", "agent use", group=GROUP)
 def use(door: Door, name: str = NAME) -> Answer:
     """Talk to another agent; by its id, bring one back that is set aside."""
+    if (shared := door.shared(name)) is not None:
+        return use_shared(door, shared)
     agent, others = door.service.agents.restore(door.agent(name).id)
     door.choose(agent)
     said = f"{agent.name} ({agent.id}) goes by its name."
@@ -120,27 +124,41 @@ def release(door: Door, name: str = NAME) -> Answer:
 def list_agents(door: Door, all_: bool = option("Those too that are set aside")) -> Answer | str:
     """List all agents of this project."""
     from letta_kernel.display.panels import agents_table
+    from letta_kernel.display.shared import shared_table
+    from letta_kernel.display.tables import stack
 
     current = door.current()
+    shared, problem = door.shared_with_me()
     found = door.service.agents.list(set_aside=all_) if door.has_project else []
     if current is not None and current.set_aside and not all_:
         found.append(current)  # by another notebook, while this one talks to it
-    if not found and door.at == "notebook":
-        return "No agents yet: %agent new NAME makes one."
+    if not found and not shared and door.at == "notebook":
+        return " ".join(filter(None, ("No agents yet: %agent new NAME makes one.", problem)))
     columns = ["name", "model", "made", "description", "tags", "id", *([""] if all_ else [])]
-    rows = [
+    rows: list[list[Any]] = [
         [
             *(one.name, one.model, one.created_at, one.description, ", ".join(one.tags), one.id),
             *(["set aside" if one.set_aside else ""] if all_ else []),
         ]
         for one in found
     ]
+    rows += [_shared_row(one, len(columns)) for one in shared]
     empty = f"No agents in {door.home}. Make one: letta-kernel agent new NAME"
+    talked_to = door.shared(None)
+    panels = [lambda: agents_table(found, current.id if current else None)] if found else []
+    if shared:
+        panels.append(lambda: shared_table(shared, talked_to.ref if talked_to else None))
     return Answer(
-        data=found,
-        panel=lambda: agents_table(found, current.id if current else None),
+        data=[*found, *shared],
+        panel=lambda: stack(*(one() for one in panels)),
         rows=lambda: Rows(columns, rows, empty),
+        notes=[problem] if problem else (),
     )
+
+
+def _shared_row(one: SharedAgent, length: int) -> list[str]:
+    row = [one.ref, one.model, "", one.description, ", ".join(one.tags), one.may]
+    return [*row, *[""] * (length - len(row))]
 
 
 @command("show", "agent show", group=GROUP)
@@ -160,6 +178,8 @@ def show(
     from letta_kernel.models.tokens import count
     from letta_kernel.records import without_secrets
 
+    if (shared := door.shared(name)) is not None:
+        return show_shared(shared)
     if name is None and door.current() is None:
         return _nobody(door)
     agent, service = door.agent(name), door.service

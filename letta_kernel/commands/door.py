@@ -8,14 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from letta_kernel import settings
 from letta_kernel.commands.arguments import quoted
 from letta_kernel.commands.spec import TABLE, DoorName, argument, option
-from letta_kernel.errors import NotFoundError
+from letta_kernel.errors import InvalidInputError, NotFoundError
 
 if TYPE_CHECKING:
     from letta_kernel.agent.beside import BesideSource
     from letta_kernel.records import AgentState, Tool
     from letta_kernel.remedies import Words
+    from letta_kernel.remote import SharedAgent, SharedAgents
     from letta_kernel.service import AgentService, Decision, Opened
 
 _WHOSE = "An agent's name or id; in a notebook the current one, if not given"
@@ -65,6 +67,26 @@ class Answer:
     code: int = 0  # a terminal's exit code without a problem
 
 
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """An agent of somebody else's, as it was named here (``owner/name``), and the server it is at."""
+
+    ref: str
+    server: SharedAgents
+
+    @property
+    def owner(self) -> str:
+        """Whose it is."""
+        return self.ref.partition("/")[0]
+
+    def not_here(self) -> InvalidInputError:
+        """Return that what was asked for is not done with an agent of somebody else's."""
+        return InvalidInputError(
+            f"{self.ref} is {self.owner}'s agent: from here it can be talked to, and shown (show, memory, "
+            f"history). Ask {self.owner} for the rest."
+        )
+
+
 class Door(Protocol):
     """A notebook or a terminal, as commands see it; by itself one that has no current agent."""
 
@@ -86,6 +108,27 @@ class Door(Protocol):
     def agent(self, name: str | None = None, *, renamed: bool = True) -> AgentState:
         """Return the agent of that name or id, or the current one; with *renamed* also one called so before."""
 
+    def shared(self, name: str | None) -> Shared | None:
+        """Return the agent of somebody else's that is meant; None if an own one is."""
+        if name is None or "/" not in name.strip("/") or not settings.SERVER():
+            return None
+        if self.has_project and self.service.agents.list(name=name, set_aside=True):
+            return None
+        from letta_kernel.remote import shared_agents  # few have shared agents
+
+        server = shared_agents()
+        return Shared(name, server) if server is not None else None
+
+    def shared_with_me(self) -> tuple[Sequence[SharedAgent], str]:
+        """Return the agents that others share here, and in one line why that cannot be said."""
+        from letta_kernel.remote import SharedAgentError, shared_agents
+
+        server = shared_agents()
+        try:
+            return (server.list() if server is not None else (), "")
+        except SharedAgentError as error:
+            return (), str(error)
+
     def current(self) -> AgentState | None:
         """Return the agent that is talked to."""
         return None
@@ -96,6 +139,10 @@ class Door(Protocol):
 
     def choose(self, agent: AgentState) -> None:
         """Talk to *agent* from now on."""
+        return
+
+    def choose_shared(self, shared: Shared) -> None:
+        """Talk to an agent of somebody else's from now on."""
         return
 
     def forget(self, agent: AgentState) -> None:
@@ -175,6 +222,9 @@ class Notebook(Door, Protocol):
 
     def decide(self, agent: AgentState, decisions: Sequence[Decision]) -> None:
         """Go on with a run that waits for a person's word and show it."""
+
+    def decide_shared(self, shared: Shared, decisions: Sequence[Decision]) -> None:
+        """The same with an agent of somebody else's."""
 
     def send(self, agent: AgentState, text: str) -> None:
         """Send a message and show the run."""

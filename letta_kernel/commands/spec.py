@@ -220,7 +220,7 @@ class Command:
 
     def run(self, door: Any, given: dict[str, Any]) -> Any:
         """Do it at a `letta_kernel.commands.door.Door`, with what was *given* there; return its answer."""
-        all_ = {}
+        all_, handler = {}, self.handler
         for one in list(inspect.signature(self.handler).parameters.values())[1:]:
             takes = one.default
             value = given.get(one.name)
@@ -229,9 +229,12 @@ class Command:
             if one.annotation == "bool":
                 value = bool(value)
             if takes.whose and (value is not None or door.at == "notebook"):
-                value = door.agent(value)
+                shared = door.shared(value) if self.handler in OF_SHARED else None
+                if shared is not None:
+                    handler = OF_SHARED[self.handler]
+                value = shared or door.agent(value)
             all_[one.name] = value
-        return self.handler(door, **all_)
+        return handler(door, **all_)
 
     def arguments(self, door: DoorName) -> list[Parameter]:
         """Return what is given by position."""
@@ -260,6 +263,9 @@ class Command:
         return " ".join([self.short(door), *(f"[{one.usage}]" for one in self.options(door))])
 
 
+OF_SHARED: dict[Callable[..., Any], Callable[..., Any]] = {}
+"""What does a command for an agent of somebody else's, by its handler; all others are for own agents alone."""
+
 TABLE: list[Command] = []
 """All commands, as their modules are imported; `letta_kernel.commands` imports them all."""
 
@@ -281,6 +287,19 @@ def command(
     def enter(handler: Handler) -> Handler:
         TABLE.append(Command(notebook, terminal, group, handler, makes, lists))
         return handler
+
+    return enter
+
+
+def of_shared(handler: Callable[..., Any]) -> Callable[[Handler], Handler]:
+    """Let the decorated function do for agents of others what *handler* does for own ones.
+
+    It takes the same parameters.
+    """
+
+    def enter(other: Handler) -> Handler:
+        OF_SHARED[handler] = other
+        return other
 
     return enter
 

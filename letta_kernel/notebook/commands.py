@@ -14,7 +14,7 @@ from letta_kernel.commands.arguments import Word, parse, split
 from letta_kernel.commands.door import Answer
 from letta_kernel.commands.reference import lines, top_level, under
 from letta_kernel.errors import InvalidInputError, LettaError, nearest
-from letta_kernel.notebook import group_run, run, sql_cells
+from letta_kernel.notebook import group_run, run, shared_run, sql_cells
 from letta_kernel.notebook.output import AgentError, Stopped, details
 from letta_kernel.notebook.remedies import WORDS
 from letta_kernel.notebook.session import Session, inside
@@ -130,6 +130,9 @@ def _cell(session: Session, line: str, cell: str) -> None:
     filled = Filled(text) if given.get("raw") else session.filled(text)
     if not filled.text.strip():
         raise InvalidInputError("There is nothing to send: the cell is empty.")
+    if (shared := session.shared(given.get("name"))) is not None:
+        settle()
+        return shared_run.send(session, shared, filled.text, given, pictures=filled.pictures)
     if (group := _group(session, given.get("name"))) is not None:
         if given.get("as_"):
             raise InvalidInputError("--as is for one agent: a group gives several answers.")

@@ -14,12 +14,12 @@ from typing import Any
 from letta_kernel import errors, isolation
 from letta_kernel.api.agent import service_for
 from letta_kernel.api.plots import plot_of
-from letta_kernel.commands.door import Notebook
+from letta_kernel.commands.door import Notebook, Shared
 from letta_kernel.commands.spec import DoorName
 from letta_kernel.errors import InvalidInputError, LettaError, NotFoundError, ReadOnlyError
 from letta_kernel.hooks import tool_hosts, turn_begins, users_code
 from letta_kernel.models import registry
-from letta_kernel.notebook import failures, run
+from letta_kernel.notebook import failures, run, shared_run
 from letta_kernel.notebook.approvals import Approvals
 from letta_kernel.notebook.beside import NotebookBeside, Seen, offered, visible
 from letta_kernel.notebook.beside.look import Look
@@ -71,6 +71,8 @@ class Session(Notebook):
         self.last_error = ""  # the traceback of the last thing that went wrong inside
         self._home = project_folder()
         self._agent_id: str | None = None
+        self._shared = ""  # or whom of other people's it talks to instead
+        self.told_of: set[str] = set()  # whose agents' keeping of what is said the person knows of
         self._known = False  # the store has been asked for this notebook's last agent
         self._read_only = ""  # why tools cannot be kept, once that has been said
         self.functions = Functions(self, cells_without)
@@ -102,6 +104,7 @@ class Session(Notebook):
         if found != self._home:
             self._home = found
             self._agent_id, self._known, self.shared_tools = None, False, []
+            self._shared = ""
             self.functions.moved()
         return found
 
@@ -155,7 +158,8 @@ class Session(Notebook):
         if not self._known and there:
             self._known = True
             stored = json.loads(self.service.settings.get(self._key) or "{}")
-            self._agent_id = self._agent_id or stored.get("agent")
+            if not self._agent_id and not self._shared:
+                self._agent_id, self._shared = stored.get("agent"), stored.get("shared") or ""
             self.shared_tools += stored.get("tools", [])
             with suppress(LettaError):
                 if self._agent_id is not None:
@@ -178,6 +182,8 @@ class Session(Notebook):
         NotFoundError
             There is none; the text says what to do.
         """
+        if (shared := self.shared(name)) is not None:
+            raise shared.not_here()
         if name is not None:
             if not self.has_project:
                 raise NotFoundError(
@@ -195,11 +201,26 @@ class Session(Notebook):
     def choose(self, agent: AgentState) -> None:
         """Talk to *agent* from now on, and after a restart too."""
         self.current()
-        self._agent_id = agent.id
+        self._agent_id, self._shared = agent.id, ""
         self._keep()
         self.agent_changed()
         self.service.agents.prepare(agent.id)
         self.get_ready(agent)
+
+    def choose_shared(self, shared: Shared) -> None:
+        """Talk to an agent of somebody else's from now on, and after a restart too."""
+        self.current()
+        self._agent_id, self._shared = None, shared.ref
+        self.told_of.add(shared.ref)  # whoever chooses it has just told
+        self._keep()
+        self.agent_changed()
+
+    def shared(self, name: str | None) -> Shared | None:
+        """Return the agent of somebody else's that is meant, or talked to; None if an own one is."""
+        if name is not None:
+            return super().shared(name)
+        self.current()
+        return super().shared(self._shared) if self._shared else None
 
     def get_ready(self, agent: AgentState | None) -> None:
         """Begin importing what the agent's next message needs, and delivering messages; returns at once."""
@@ -291,7 +312,7 @@ class Session(Notebook):
         return f"notebook:{self.notebook}"
 
     def _keep(self) -> None:
-        kept = {"agent": self._agent_id, "tools": self.shared_tools}
+        kept = {"agent": self._agent_id, "tools": self.shared_tools, "shared": self._shared}
         with suppress(ReadOnlyError):  # this kernel knows it all the same
             self.service.settings.put(self._key, json.dumps(kept))
 
@@ -377,6 +398,10 @@ class Session(Notebook):
     def decide(self, agent: AgentState, decisions: Sequence[Decision]) -> None:
         """Go on with a run that waits for a person's word."""
         run.decide(self, agent.id, decisions)
+
+    def decide_shared(self, shared: Shared, decisions: Sequence[Decision]) -> None:
+        """Go on with a run of somebody else's agent that waits for a person's word."""
+        shared_run.decide(self, shared, decisions)
 
     def send(self, agent: AgentState, text: str) -> None:
         """Send a message and show the run."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import Literal, TypedDict
 
 from letta_kernel.agent.agent import Live
 from letta_kernel.agent.beside import BesideSource
@@ -48,7 +48,8 @@ class RunOptions(TypedDict, total=False):
         approval, and `Runs.approve` brings the results.
     turn_tools : tools for this run alone, which *host* has the functions of; the agent's own go before
         them.
-    wait : while the agent runs in another process, wait for its end (`RunQueued`) instead of raising.
+    wait : while the agent runs in another process, wait for its end (`RunQueued`) instead of raising;
+        "here": in this process, too.
     form : what the answer must be (`letta_kernel.tools.answers`); else what the agent's settings say.
     client_skills : skills on the machine of whoever sends, which the model reads by that one's own tools.
     beside : gives what a notebook places beside the message; nothing is placed there without it.
@@ -69,7 +70,7 @@ class RunOptions(TypedDict, total=False):
     cancel: Cancel | None
     client_tools: Sequence[Tool]
     turn_tools: Sequence[Tool]
-    wait: bool
+    wait: bool | Literal["here"]
     form: AnswerForm | None
     client_skills: Sequence[ClientSkill]
     beside: BesideSource | None

@@ -160,7 +160,9 @@ class Runner:
                     )
                     break
                 except AgentBusyError as busy:
-                    if not options.get("wait") or not (busy.where or asked):
+                    # A program cannot wait for itself; somebody else's client of it can.
+                    wait = options.get("wait")
+                    if not wait or not (busy.where or asked or wait == "here"):
                         raise
                     queued = queued or QueuedRun(
                         self._core.database, state, run, recall or "", asked

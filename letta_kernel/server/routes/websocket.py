@@ -29,7 +29,7 @@ Without ``after`` a socket begins with the run that goes on, or with what comes 
 **The client says** one of these; ``id`` is its own, and comes back in the answer::
 
     {"type": "send", "id": "1", "text": "Hello", "role": "user", "max_steps": 10, "model": null,
-     "conversation": null, "response_format": null}
+     "conversation": null, "response_format": null, "wait": false}
     {"type": "approve", "id": "2", "decisions": [{"call_id": "…", "approve": true, "reason": "",
                                                   "arguments": null}], "conversation": null}
     {"type": "cancel", "id": "3", "run_id": "run-…"}        without run_id: whatever runs
@@ -39,6 +39,7 @@ and is answered by ``{"type": "ack", "id": "1", "run_id": "run-…"}`` once it i
 "id": "4"}``, or ``{"type": "error", "id": "1", "kind": "AgentBusyError", "message": "…"}``. Where another
 program keeps the store, ``{"type": "waiting", "id": "1", "message": "…"}`` comes before. A ``send`` or
 ``approve`` whose ``id`` was answered before is not done again: after a lost connection it may be repeated.
+With ``wait`` a message to an agent that is busy waits its turn (``run_queued``) instead of being refused.
 ``conversation`` is the id of the agent's conversation that a ``send`` belongs to, or in which the calls of an
 ``approve`` wait; null or left out, it is the agent's own thread. A ``send`` may hold ``images``, each with
 ``data`` (base64) or ``url`` as over REST.
@@ -109,6 +110,7 @@ class Send(_Asked):
     response_format: dict[str, Any] | None = None
     conversation: str | None = Field(default=None, max_length=100)
     images: list[ImageSource] = Field(default_factory=list, max_length=MOST)
+    wait: bool = False
 
 
 class Word(BaseModel):
@@ -284,6 +286,7 @@ class _Socket:
             if asked.model is not None:
                 authorization.need("write")
             options.update(role=asked.role, max_steps=asked.max_steps, model=asked.model)
+            options["wait"] = "here" if asked.wait else False
             parts = [ContentPart(type="image", source=one) for one in asked.images]
             reader = ContentReader(self._service)
             read = await anyio.to_thread.run_sync(reader.read, parts, "images")
@@ -303,6 +306,10 @@ class _Socket:
             return [one for one in ids if wanted in (None, one) and self._service.runs.cancel(one)]
 
         stopped = await anyio.to_thread.run_sync(stop)
+        queued = self._live.get(asked.run_id or "")  # it waits its turn, and does not run yet
+        if not stopped and queued is not None and queued.agent_id == self._agent.id:
+            queued.cancel()
+            stopped = [queued.id]
         if not stopped:
             raise InvalidInputError("There is no run of this agent to end.")
         await self.say(type="ack", id=asked.id, run_id=stopped[0])

@@ -1,0 +1,222 @@
+"""Shared agents at a letta-kernel server: what can be asked of them, over REST and the server's WebSocket.
+
+``LETTA_SERVER`` says where the server is, ``LETTA_SERVER_TOKEN`` who asks; in a server of a JupyterHub the
+hub's token for it does. Both are read when they are used: ``%env`` in a cell works.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Generator, Sequence
+from typing import Any, Literal
+from urllib.parse import quote, urlsplit
+
+import httpx
+
+from letta_kernel import certificates, settings
+from letta_kernel.agent.decisions import Decision
+from letta_kernel.errors import InvalidInputError
+from letta_kernel.messages import Event, Message, ToolCall
+from letta_kernel.pictures.picture import Picture
+from letta_kernel.records import Block
+from letta_kernel.remote.errors import TOKEN, SharedAgentError, refused
+from letta_kernel.remote.run import follow, image_of
+from letta_kernel.remote.shapes import SharedAgent, agent_of, block_of, calls_of, messages_of
+
+HUB_TOKEN = (
+    "JUPYTERHUB_API_TOKEN"  # as a JupyterHub sets it for a person's server, and so for its kernels
+)
+_CONNECT, _ANSWER = 5.0, 60.0  # seconds
+_MOST = 1000  # agents, blocks or messages asked for at once
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+def shared_agents() -> SharedAgents | None:
+    """Return the shared agents of this environment; None where no server is named.
+
+    Raises
+    ------
+    InvalidInputError
+        ``LETTA_SERVER`` is no address.
+    """
+    url = settings.SERVER()
+    if not url:
+        return None
+    return SharedAgents(url, settings.SERVER_TOKEN() or os.environ.get(HUB_TOKEN, "").strip())
+
+
+def owner_of(ref: str) -> str:
+    """Return whose agent ``owner/name`` is."""
+    return ref.partition("/")[0]
+
+
+class SharedAgents:
+    """The agents that a server lets its user see; each is named ``owner/name``.
+
+    Every method raises `SharedAgentError`, in one line, where the server cannot be reached, does not accept the
+    token, or refuses.
+
+    Parameters
+    ----------
+    url : where the server is, without ``/v1``.
+    token : who asks.
+    """
+
+    def __init__(self, url: str, token: str) -> None:
+        self.url = _checked(url)
+        self._token = token
+
+    def __repr__(self) -> str:
+        return f"SharedAgents({self.url!r})"
+
+    def retrieve(self, ref: str) -> SharedAgent:
+        """Return an agent as its server tells it."""
+        found = self._ask("GET", f"/v1/agents/{quote(ref, safe='')}", ref)
+        known = next((one for one in self.list() if one.ref == ref), None)
+        return agent_of(found, ref, owner=owner_of(ref), rights=known.rights if known else ())
+
+    def blocks(self, ref: str) -> Sequence[Block]:
+        """Return its memory blocks."""
+        path = f"/v1/agents/{quote(ref, safe='')}/core-memory/blocks"
+        return [block_of(one) for one in _maps(self._ask("GET", path, ref, limit=_MOST))]
+
+    def history(self, ref: str, limit: int = 50) -> Sequence[Message]:
+        """Return its newest messages, oldest first: those that its owner lets one read."""
+        path = f"/v1/agents/{quote(ref, safe='')}/messages"
+        asked = min(_MOST, limit * 4)  # one message of ours may be several of the API's
+        found = _maps(self._ask("GET", path, ref, limit=asked, order="desc"))
+        return messages_of(reversed(found))[-limit:]
+
+    def pending(self, ref: str) -> Sequence[ToolCall]:
+        """Return the calls that wait for a word of the one who talks."""
+        asked = {"include": "agent.pending_approval"}
+        found = self._ask("GET", f"/v1/agents/{quote(ref, safe='')}", ref, **asked)
+        return calls_of(found.get("pending_approval") or {})
+
+    def model_of(self, ref: str) -> str:
+        """Return the model that answers."""
+        return self.retrieve(ref).model
+
+    # -- talking -------------------------------------------------------------------------------------
+
+    def send(
+        self,
+        ref: str,
+        text: str,
+        *,
+        role: Literal["user", "event"] = "user",
+        max_steps: int | None = None,
+        pictures: Sequence[Picture] = (),
+        live: Callable[[Event], None] = lambda event: None,
+    ) -> Generator[Event]:
+        """Send *text* and yield the events of the run, as a run of an own agent does.
+
+        Closing the generator, or the stop button, ends the run on the server.
+
+        Parameters
+        ----------
+        live : is told of every event, those after a stop too.
+        """
+        asked: dict[str, Any] = {"type": "send", "text": text, "role": role, "wait": True}
+        asked |= {"max_steps": max_steps, "images": [image_of(one) for one in pictures]}
+        return follow(self._connection(ref), ref, asked, live)
+
+    def approve(
+        self,
+        ref: str,
+        decisions: Sequence[Decision],
+        *,
+        live: Callable[[Event], None] = lambda event: None,
+    ) -> Generator[Event]:
+        """Go on with a run that waited for a word on its calls, and yield its events."""
+        words = [
+            {
+                "call_id": one.call_id,
+                "approve": one.approve,
+                "reason": one.reason,
+                "arguments": one.arguments,
+            }
+            for one in decisions
+        ]
+        return follow(self._connection(ref), ref, {"type": "approve", "decisions": words}, live)
+
+    def _connection(self, ref: str) -> dict[str, Any]:
+        """Return how the server's WebSocket for an agent is opened."""
+        scheme, _, rest = self.url.partition("://")
+        told: dict[str, Any] = {
+            "uri": f"{'wss' if scheme == 'https' else 'ws'}://{rest}/v1/agents/{quote(ref, safe='')}/ws",
+            "additional_headers": self._headers,
+        }
+        return {**told, "ssl": _trust()} if scheme == "https" else told
+
+    # -- asking --------------------------------------------------------------------------------------
+
+    @property
+    def _headers(self) -> dict[str, str]:
+        if not self._token:
+            raise SharedAgentError(f"Nothing says who asks for shared agents: {TOKEN}.")
+        return {"Authorization": f"Bearer {self._token}"}
+
+    def _ask(self, method: str, path: str, ref: str | None = None, **query: Any) -> Any:
+        """Return the JSON of an answer; *ref* is the agent it is about."""
+        headers = self._headers
+        secure = self.url.startswith("https")
+        try:
+            with httpx.Client(
+                verify=_trust() if secure else True,
+                trust_env=urlsplit(self.url).hostname not in _LOOPBACK,
+                timeout=httpx.Timeout(_ANSWER, connect=_CONNECT),
+                follow_redirects=False,  # the token is for this address alone
+            ) as client:
+                answer = client.request(method, f"{self.url}{path}", params=query, headers=headers)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise unreachable(self.url, error) from None
+        try:
+            said = answer.json()
+        except (ValueError, RecursionError):
+            said = None
+        if answer.is_success and said is not None:
+            return said
+        detail = said.get("detail") if isinstance(said, dict) else None
+        raise refused(answer.status_code, detail if isinstance(detail, str) else "", ref)
+
+    # Last, so that `list` in the annotations above is Python's.
+    def list(self) -> Sequence[SharedAgent]:
+        """Return the agents that others share with the one who asks, with what may be done with each."""
+        found = _maps(self._ask("GET", "/v1/agents", limit=_MOST))
+        return [agent_of(one, owner=owner_of(str(one.get("name")))) for one in found]
+
+
+def unreachable(url: str, error: Exception) -> SharedAgentError:
+    """Return that a server is not there, and why."""
+    why = " ".join(str(error).split())[:200] or type(error).__name__
+    return SharedAgentError(
+        f"The server of shared agents at {url} cannot be reached ({why}): LETTA_SERVER says where it is."
+    )
+
+
+def _trust() -> Any:
+    try:
+        return certificates.context()
+    except OSError as error:
+        raise SharedAgentError(f"{error}.") from None
+
+
+def _checked(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise InvalidInputError(
+            "LETTA_SERVER must be the address of a letta-kernel server, such as http://127.0.0.1:8283."
+        )
+    if parts.username or parts.password:
+        raise InvalidInputError("LETTA_SERVER holds no name or password: LETTA_SERVER_TOKEN does.")
+    return url.rstrip("/").removesuffix("/v1")
+
+
+def _maps(given: Any) -> Sequence[dict[str, Any]]:
+    if not isinstance(given, list):
+        raise SharedAgentError(
+            "The server of shared agents answered in an unknown form: is LETTA_SERVER the address of a "
+            "letta-kernel server?"
+        )
+    return [one for one in given if isinstance(one, dict)]

@@ -1,0 +1,32 @@
+"""What can go wrong with a server of shared agents, in one line each."""
+
+from __future__ import annotations
+
+from letta_kernel.errors import LettaError
+
+TOKEN = (
+    "LETTA_SERVER_TOKEN, or in a JupyterHub its token, says who you are; a new one comes from whoever "
+    "runs the server"
+)
+
+
+class SharedAgentError(LettaError):
+    """The server of shared agents could not be asked, or refused; the text says what to do."""
+
+
+def refused(status: int, said: str, ref: str | None) -> SharedAgentError:
+    """Return what an answer with an error's *status* means; *said* is the server's own line.
+
+    Parameters
+    ----------
+    ref : the shared agent it was about, if it was about one.
+    """
+    about = f"{ref}: " if ref else ""
+    if status == 401:
+        return SharedAgentError(f"The server of shared agents does not accept your token: {TOKEN}.")
+    if said:
+        return SharedAgentError(f"{about}{said}")
+    return SharedAgentError(
+        f"{about}the server of shared agents answered {status} and no reason: is LETTA_SERVER the address "
+        "of a letta-kernel server?"
+    )
