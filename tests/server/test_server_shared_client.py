@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 
 import pytest
@@ -22,7 +22,7 @@ from letta_kernel.messages import (
     TextDelta,
     ToolReturned,
 )
-from letta_kernel.records import Tool
+from letta_kernel.records import Rights, Tool
 from letta_kernel.remote import SharedAgentError, SharedAgents, shared_agents
 from letta_kernel.remote import run as remote_run
 from letta_kernel.service import AgentService
@@ -53,8 +53,8 @@ def ann(server: Server) -> Server:
     return server
 
 
-def client(server: Server, rights: str = "talk") -> SharedAgents:
-    made = server.service.tokens.create(f"bob-{rights}", rights, agent=ADA)  # type: ignore[arg-type]
+def client(server: Server, rights: Rights = "talk") -> SharedAgents:
+    made = server.service.tokens.create(f"bob-{rights}", rights, agent=ADA)
     return SharedAgents(server.url, made[1])
 
 
@@ -72,9 +72,11 @@ def test_an_agent_is_listed_shown_and_talked_to(ann: Server) -> None:
     live: list[Event] = []
     events = list(shared.send(ADA, "Good morning.", live=live.append))
     assert events == live
-    assert isinstance(events[0], RunStarted) and events[0].agent_name == ADA
+    assert isinstance(events[0], RunStarted)
+    assert events[0].agent_name == ADA
     assert said(events) == "Good morning, Bob."
-    assert isinstance(events[-1], RunEnded) and events[-1].stop_reason == "end_turn"
+    assert isinstance(events[-1], RunEnded)
+    assert events[-1].stop_reason == "end_turn"
     kept = [one for event in events if isinstance(event, StepEnded) for one in event.messages]
     assert kept[0].content == "Good morning, Bob."
     history = shared.history(ADA, 2)
@@ -101,11 +103,13 @@ def test_a_call_waits_for_a_word_and_goes_on(ann: Server) -> None:
 
 
 def test_the_stop_button_ends_the_run_on_the_server(ann: Server) -> None:
-    shared, live = client(ann), []
+    shared = client(ann)
+    live: list[Event] = []
     ann.scripted.say("This takes a very long time.", pieces=20, delay=0.5)
     with closing(shared.send(ADA, "Tell me.", live=live.append)) as events:
         assert any(isinstance(event, TextDelta) for event in events)
-    assert isinstance(live[-1], RunEnded) and live[-1].stop_reason == "cancelled"
+    assert isinstance(live[-1], RunEnded)
+    assert live[-1].stop_reason == "cancelled"
     (run,) = ann.service.runs.list()
     assert run.stop_reason == "cancelled"
     ann.scripted.forget()
@@ -183,21 +187,17 @@ def test_a_server_that_goes_away_in_the_middle_is_one_line(
         shared = client(server)
         events = shared.send(ADA, "Tell me.")
         next(events)
-        with relay(server) as (url, cut):
-            pass
-    with pytest.raises(SharedAgentError, match="^ann/ada: the server of shared agents cannot be re"):
+    with pytest.raises(SharedAgentError, match=r"^ann/ada: the server .* cannot be reached"):
         list(events)
-    with pytest.raises(SharedAgentError, match="cannot be reached .*LETTA_SERVER says where it is"):
+    with pytest.raises(SharedAgentError, match=r"cannot be reached .*LETTA_SERVER says where"):
         shared.list()
-    with pytest.raises(SharedAgentError, match="cannot be reached"):
-        SharedAgents(url, "x").list()
 
 
 def test_what_is_no_server_of_ours_is_said(ann: Server) -> None:
     elsewhere = SharedAgents(ann.scripted.url.removesuffix("/v1"), "a-token")
     with pytest.raises(SharedAgentError, match="LETTA_SERVER"):
         elsewhere.list()
-    with pytest.raises(SharedAgentError, match="ann/ada: .*LETTA_SERVER"):
+    with pytest.raises(SharedAgentError, match=r"ann/ada: .*LETTA_SERVER"):
         list(elsewhere.send(ADA, "Hello."))
 
 
@@ -222,15 +222,18 @@ def test_the_environment_says_where_and_who(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("LETTA_SERVER", "http://127.0.0.1:1/services/letta/")
     monkeypatch.setenv("JUPYTERHUB_API_TOKEN", "of-the-hub")
     found = shared_agents()
-    assert found is not None and found.url == "http://127.0.0.1:1/services/letta"
-    assert found._token == "of-the-hub" and "of-the-hub" not in repr(found)
+    assert found is not None
+    assert found.url == "http://127.0.0.1:1/services/letta"
+    assert found._token == "of-the-hub"
+    assert "of-the-hub" not in repr(found)
     monkeypatch.setenv("LETTA_SERVER_TOKEN", "my-own")
     found = shared_agents()
-    assert found is not None and found._token == "my-own"
+    assert found is not None
+    assert found._token == "my-own"
 
 
 @contextmanager
-def relay(server: Server) -> Iterator[tuple[str, object]]:
+def relay(server: Server) -> Iterator[tuple[str, Callable[[], None]]]:
     """A way to *server* that can be cut: its URL, and what cuts the connections there are."""
     port = int(server.url.rpartition(":")[2])
     pairs: list[tuple[socket.socket, socket.socket]] = []
