@@ -32,9 +32,7 @@ def ann(
         yield server
 
 
-def test_it_is_listed_shown_and_talked_to(
-    ann: Server, cli: Cli, scripted: ScriptedServer
-) -> None:
+def test_it_is_listed_shown_and_talked_to(ann: Server, cli: Cli, scripted: ScriptedServer) -> None:
     assert cli.out("agent", "list").startswith(f"{ADA}\topenai/scripted")
     assert cli.json("agent", "list")[0]["ref"] == ADA
     assert "whose: ann" in cli.out("agent", "show", ADA)
@@ -67,7 +65,10 @@ def test_a_chat_at_a_terminal(ann: Server, cli: Cli, scripted: ScriptedServer) -
 @pytest.mark.parametrize(
     ("words", "problem"),
     [
-        (("agent", "delete", ADA, "--yes"), "ann/ada is ann's agent: from here it can be talked to"),
+        (
+            ("agent", "delete", ADA, "--yes"),
+            "ann/ada is ann's agent: from here it can be talked to",
+        ),
         (("memory", "set", ADA, "human", "New"), "Ask ann for the rest."),
         (("send", ADA, "Hello.", "--model", "demo"), "ann/ada is ann's: with which model it"),
         (("send", "ann/eve", "Hello."), "ann/eve: "),
