@@ -10,7 +10,7 @@ import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from letta_kernel import errors
 
@@ -151,6 +151,19 @@ def _folders(text: str) -> tuple[str, ...]:
     return found
 
 
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(filter(None, map(str.strip, text.lower().split(","))))
+
+
+def _networks(text: str) -> tuple[Any, ...]:
+    import ipaddress  # not needed where nothing is served
+
+    try:
+        return tuple(ipaddress.ip_network(one) for one in _words(text))
+    except ValueError:
+        raise ValueError("addresses or networks such as 127.0.0.1,10.0.0.0/8") from None
+
+
 def _number(name: str, default: float, about: str) -> Variable[float]:
     return Variable(f"LETTA_{name}", float(default), positive, f"{about}; {default} if not set")
 
@@ -276,7 +289,7 @@ SECRET_KEY = _secret(
 IMAGE_HOSTS: Variable[tuple[str, ...]] = Variable(
     "LETTA_IMAGE_HOSTS",
     (),
-    lambda text: tuple(filter(None, map(str.strip, text.lower().split(",")))),
+    _words,
     "hosts of a private network, with or without a port and commas between them, from which a server may fetch "
     "images that a client names by URL; none if not set",
 )
@@ -312,6 +325,38 @@ TRACE = Variable(
     "`on` tells an OpenTelemetry collector of all runs, `content` with what was said, `off` of none; else what "
     "`%agent trace` has chosen. `OTEL_EXPORTER_OTLP_ENDPOINT` and the like say where "
     "([docs/traces.md](docs/traces.md))",
+)
+TRUSTED_PROXIES: Variable[tuple[Any, ...]] = Variable(
+    "LETTA_TRUSTED_PROXIES",
+    (),
+    _networks,
+    "addresses or networks of the proxies before a server, with commas between them, whose `X-Forwarded-For` "
+    "and `X-Forwarded-Proto` it believes; none if not set",
+)
+HOSTS: Variable[tuple[str, ...]] = Variable(
+    "LETTA_HOSTS",
+    (),
+    _words,
+    "names, with commas between them, under which a server may be asked; any if not set, and without a token "
+    "only this machine's",
+)
+METRICS_TOKEN = _secret(
+    "METRICS_TOKEN",
+    "what opens a server's `/metrics`, and nothing else, beside the server's own token "
+    "([docs/deploy.md](docs/deploy.md))",
+)
+LOG = Variable(
+    "LETTA_LOG",
+    "",
+    _one_of(("json", "text")),
+    "`json` or `text` makes a server log its requests and runs to standard error, a line each, without what "
+    "was said and without secrets; only warnings, in words for people, if not set",
+)
+LOG_LEVEL = Variable(
+    "LETTA_LOG_LEVEL",
+    "info",
+    _one_of(("debug", "info", "warning", "error")),
+    "how much that log holds: `debug`, `info` (if not set), `warning` or `error`",
 )
 DEBUG = Variable("LETTA_DEBUG", False, bool, "shows whole tracebacks instead of one line")
 

@@ -65,7 +65,7 @@ def tell(text: str) -> None:
     asked = _current.get()
     if asked is None:
         if threading.current_thread() is threading.main_thread():
-            _log.warning(text)
+            _log.warning("%s", text)
     elif asked.told != text:
         asked.told = text
         if asked.tell is not None:

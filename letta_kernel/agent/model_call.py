@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
-from contextlib import closing
+import time
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
+from letta_kernel import metrics
 from letta_kernel.agent.calls import CallRunner
 from letta_kernel.agent.journal import Journal
 from letta_kernel.agent.open_step import OpenStep
@@ -157,7 +159,10 @@ class ModelCaller:
             request = self.stops.before_model(work, request)
         if getattr(self.model, "loading", False):  # only models of providers have something to load
             yield Notice(text="Loading the model library, once per kernel.")
-        with closing(structured.ask(self.model, request, cancel)) as pieces:
+        with (
+            _counted(self.model.name),
+            closing(structured.ask(self.model, request, cancel)) as pieces,
+        ):
             for piece in pieces:
                 if isinstance(piece, Reply):
                     return piece
@@ -165,13 +170,14 @@ class ModelCaller:
                     work.partial = PartialMessage(self.state.style == "heartbeat")
                     yield StreamReset()
                 if isinstance(piece, Retrying):
+                    metrics.MODEL_RETRIES.add(metrics.model_label(self.model.name))
                     yield Notice(level="warning", text=piece.reason, seconds=piece.seconds)
                 elif not isinstance(piece, Reset):
                     yield from work.partial.take(piece)
-        check_cancel(cancel)
-        raise ModelError(
-            "broken_stream", f"{self.model.name} ended its answer without finishing it."
-        )
+            check_cancel(cancel)
+            raise ModelError(
+                "broken_stream", f"{self.model.name} ended its answer without finishing it."
+            )
 
     def _note(self, work: OpenStep, request: ChatRequest) -> None:
         """Write down with the step how *request* is made anew, also once it has gone out."""
@@ -280,6 +286,24 @@ class ModelCaller:
         self.state.summary_id = made.summary.id
         self.journal.compact(made.summary)
         return True
+
+
+@contextmanager
+def _counted(name: str) -> Iterator[None]:
+    """Count the model call of this block: how long it takes and how it ends."""
+    began, outcome = time.perf_counter(), "ok"
+    try:
+        yield
+    except (Cancelled, GeneratorExit, KeyboardInterrupt):
+        outcome = "cancelled"
+        raise
+    except BaseException as error:
+        outcome = error.kind if isinstance(error, ModelError) else "defect"
+        raise
+    finally:
+        label = metrics.model_label(name)
+        metrics.MODEL_CALLS.add(label, outcome)
+        metrics.MODEL_SECONDS.observe(time.perf_counter() - began, label)
 
 
 def _too_long(message: Message) -> str:

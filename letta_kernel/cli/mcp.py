@@ -43,6 +43,7 @@ def _over_http(
     session: TerminalDoor, port: int | None, token_file: str | None, no_token: bool
 ) -> None:
     given, secret = web.token_of(token_file, no_token)
+    logged = web.begin_log(given, no_token)
     with listener(LOOPBACK[0], port) as listening:
         from letta_kernel.server.mcp import PATH, McpDoor
 
@@ -50,7 +51,8 @@ def _over_http(
         use = "MCP clients: this URL, streamable HTTP"
         if secret is not None:
             use += ", with the header Authorization: Bearer TOKEN"
-        web.say(session, url, secret, not given, use)
+        if not logged:
+            web.say(session, url, secret, not given, use)
         door = McpDoor(session.service, session.words)
         try:
             web.run(door.http(secret), listening)

@@ -39,6 +39,7 @@ def serve(
     if no_token and host not in LOOPBACK:
         raise InvalidInputError(f"Without a token only this machine is served, not {host}.")
     given, secret = token_of(token_file, no_token)
+    logged = begin_log(given, no_token)
     allowed = [_origin(one) for one in origins]
     if session.has_project:
         session.service.agents.list()  # one that does not open is said here, and not to each client
@@ -46,7 +47,8 @@ def serve(
     with listener(host, port) as listening:
         url = url_of(host, listening)
         key = "" if secret is None else f', api_key="{"…" if given else secret}"'
-        say(session, url, secret, not given, f'Python:  Letta(base_url="{url}"{key})')
+        if not logged:
+            say(session, url, secret, not given, f'Python:  Letta(base_url="{url}"{key})')
 
         from letta_kernel.server.app import create_app
 
@@ -71,6 +73,24 @@ def token_of(file: str | None, no_token: bool) -> tuple[bool, str | None]:
         return False, None
     token = _read(Path(file).expanduser()) if file is not None else settings.SERVER_TOKEN() or None
     return token is not None, checked_token(token)
+
+
+def begin_log(given: bool, no_token: bool) -> bool:
+    """Log as ``LETTA_LOG`` says; return whether it asks for a log: then nothing is said beside it.
+
+    Raises
+    ------
+    InvalidInputError
+        A log is asked for and no token is *given*: a new one could not be told, as logs are read by others.
+    """
+    from letta_kernel.server import logs
+
+    if settings.LOG() and not given and not no_token:
+        raise InvalidInputError(
+            "LETTA_LOG is set, and logs are no place for a new token: give one with --token-file or "
+            "LETTA_SERVER_TOKEN."
+        )
+    return logs.begin()
 
 
 def _read(file: Path) -> str:
@@ -124,7 +144,12 @@ def run(app: ASGIApp, listening: socket.socket) -> None:
     users_code.told_apart()
     if hasattr(signal, "SIGTSTP"):
         signal.signal(signal.SIGTSTP, _stopped)
-    Server(config_of(app)).run(sockets=[listening])
+    from letta_kernel.server import logs
+
+    # Where there is a log, uvicorn has no handlers of its own beside it.
+    options = {"log_config": None} if logs.begun() else {}
+    logs.event("server started", port=listening.getsockname()[1], pid=os.getpid())
+    Server(config_of(app, **options)).run(sockets=[listening])
 
 
 def _stopped(number: int, frame: FrameType | None) -> None:

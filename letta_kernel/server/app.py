@@ -10,10 +10,11 @@ from starlette.middleware.cors import CORSMiddleware
 
 from letta_kernel import __version__
 from letta_kernel.server import encoded_slashes, errors, examples, rights
+from letta_kernel.server.edge import Routes
 from letta_kernel.server.events.runs import Project
 from letta_kernel.server.middleware import Guard
 from letta_kernel.server.request_limits import RequestLimits
-from letta_kernel.server.routes import ROUTERS, openai
+from letta_kernel.server.routes import ROUTERS, metrics, openai
 from letta_kernel.server.store_waits import StoreWaits
 from letta_kernel.service import AgentService
 from letta_kernel.tools.execute import ToolHost
@@ -69,17 +70,20 @@ def create_app(
     errors.install(app)
     for router in ROUTERS:
         app.include_router(router, prefix=f"{prefix}/v1", responses=errors.RESPONSES)
+    app.include_router(metrics.router, prefix=prefix, include_in_schema=False)
     for router in (openai.router, openai.models):
         # The same operations at a second address are not described twice.
         app.include_router(
             router, prefix=f"{prefix}/openai/v1", include_in_schema=router is openai.models
         )
     examples.add_to(app)
+    app.add_middleware(Routes, prefixes=[f"{prefix}/openai/v1", f"{prefix}/v1", prefix])
     app.add_middleware(
         Guard,
         token=token,
         service=service,
         open_paths=[f"{prefix}/v1/health"],
+        metrics_path=f"{prefix}{metrics.PATH}",
         origins=origins,
         limits=limits,
     )

@@ -12,6 +12,8 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
+from letta_kernel.server import logs
+from letta_kernel.server.edge import HEADERS, edge_of
 from letta_kernel.server.routes.websocket import MAX_FRAME
 from letta_kernel.server.unauthenticated import ConnectionMiddleware, UnauthenticatedConnections
 
@@ -41,6 +43,11 @@ class Server(uvicorn.Server):
         for one in sockets or ():
             one.listen(BACKLOG)  # asyncio has one number for both
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End what goes on, and say so."""
+        await super().shutdown(sockets)
+        logs.event("server stopped")
+
 
 class Protocol(H11Protocol):
     """HTTP/1.1 with a clock on the head of every request; uvicorn's own stops at a request's first byte."""
@@ -64,6 +71,15 @@ class Protocol(H11Protocol):
             self._stop()
         elif self._clock is None and self.conn.trailing_data[0]:
             self._clock = self.loop.call_later(HEAD_SECONDS, self._late)
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is no HTTP, with the headers of every answer."""
+        headers = {"content-type": "text/plain; charset=utf-8", "connection": "close", **HEADERS}
+        response = h11.Response(status_code=400, headers=[*headers.items()], reason=b"Bad Request")
+        self.transport.write(self.conn.send(event=response))
+        self.transport.write(self.conn.send(event=h11.Data(data=msg.encode("ascii"))))
+        self.transport.write(self.conn.send(event=h11.EndOfMessage()))
+        self.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait no longer."""
@@ -150,4 +166,6 @@ def config_of(app: ASGIApp, **options: Any) -> uvicorn.Config:
         "server_header": False,
         "timeout_graceful_shutdown": 5,
     }
-    return uvicorn.Config(ConnectionMiddleware(app, unauthenticated), **{**chosen, **options})
+    return uvicorn.Config(
+        ConnectionMiddleware(edge_of(app), unauthenticated), **{**chosen, **options}
+    )

@@ -18,9 +18,18 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from letta_kernel import settings
 from letta_kernel.errors import LettaError
 from letta_kernel.records import AccessToken
-from letta_kernel.server.authorization import OWNER, TOKEN_USE, Authenticator, Kind, TokenUse
+from letta_kernel.server.address import checked_token
+from letta_kernel.server.authorization import (
+    OWNER,
+    TOKEN_USE,
+    Authenticator,
+    Kind,
+    TokenUse,
+    same,
+)
 from letta_kernel.server.encoded_slashes import kept_apart
 from letta_kernel.server.errors import AGAIN, TokenBusyError, answer, told
 from letta_kernel.server.request_limits import RequestLimits, is_short
@@ -53,6 +62,7 @@ class Guard:
     token : what ``Authorization: Bearer`` must say; None lets everyone in who is on this machine.
     service : whose tokens are let in, too; None: no others.
     open_paths : paths that need no token.
+    metrics_path : one that ``LETTA_METRICS_TOKEN`` opens, too; None: none.
     origins : pages of these origins may ask without a token (those asked for by CORS).
     """
 
@@ -63,11 +73,16 @@ class Guard:
         token: str | None,
         service: AgentService | None = None,
         open_paths: Collection[str] = (),
+        metrics_path: str | None = None,
         origins: Collection[str] = (),
         limits: RequestLimits | None = None,
     ) -> None:
         self.app = app
         self.open_paths = frozenset(open_paths)
+        self.metrics_path = metrics_path
+        self._metrics_token = settings.METRICS_TOKEN()
+        if self._metrics_token:
+            checked_token(self._metrics_token)
         self.origins = frozenset(origins)
         self.limits = limits or RequestLimits()
         self._known = Authenticator(token, service, self.limits.token)
@@ -97,8 +112,12 @@ class Guard:
         if scope["path"] in self.open_paths:
             await self.app(scope, receive, send)
             return
-        kind, _, given = headers.get("authorization", "").partition(" ")
-        caller = await self._caller(scope, given.strip() if kind.lower() == "bearer" else None)
+        kind, _, said = headers.get("authorization", "").partition(" ")
+        given = said.strip() if kind.lower() == "bearer" else None
+        if given and scope["path"] == self.metrics_path and same(given, self._metrics_token):
+            await self.app(scope, receive, send)
+            return
+        caller = await self._caller(scope, given)
         if isinstance(caller, JSONResponse):
             await caller(scope, receive, send)
         else:

@@ -14,6 +14,10 @@ COPIED = (b"letta-snapshot", b"true")
 log = logging.getLogger("letta_kernel")
 
 
+def _tell(text: str) -> None:
+    log.warning("a request waits for the store: %s", text)
+
+
 class StoreWaits:
     """Lets *app* answer each connection as one request for the store."""
 
@@ -22,7 +26,7 @@ class StoreWaits:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one connection."""
-        with waiting.request(log.warning) as asked:
+        with waiting.request(_tell) as asked:
 
             async def said(message: Message) -> None:
                 if asked.copied and message["type"] == "http.response.start":

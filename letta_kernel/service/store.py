@@ -13,6 +13,7 @@ from letta_kernel.store import (
     backup_restore,
     encrypted_tables,
     filesystem,
+    indexes,
     settings,
 )
 from letta_kernel.store.automatic_backups import Backup
@@ -48,6 +49,10 @@ class Store:
             with suppress(OSError):  # gone meanwhile
                 size += path.stat().st_size if path.is_file() else 0
         return size
+
+    def backlog(self) -> int:
+        """Return how many edits of lines the vector indexes have not taken in yet."""
+        return self._core.do(indexes.outbox_length)
 
     def restore(self, source: Path) -> Path | None:
         """Put a copy in the store's place; return where the store before is kept, None if there was none."""

@@ -75,6 +75,12 @@ def outbox(tx: Tx, index_name: str, limit: int = 1000) -> list[OutboxEntry]:
     return [OutboxEntry(*row) for row in rows]
 
 
+def outbox_length(tx: Tx) -> int:
+    """Return how many entries wait, of all indexes."""
+    row = tx.one("SELECT count(*) FROM outbox")
+    return int(row[0]) if row is not None else 0
+
+
 def outbox_done(tx: Tx, ids: Sequence[int]) -> None:
     """Remove entries that have been applied."""
     tx.execute("DELETE FROM outbox WHERE id = ANY($1::bigint[])", (list(ids),))

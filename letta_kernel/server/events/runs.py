@@ -17,9 +17,10 @@ from letta_kernel.errors import ConflictError, LettaError
 from letta_kernel.messages import Event, GroupStarted, RunQueued, RunStarted, worded
 from letta_kernel.models.base import Cancel
 from letta_kernel.remedies import Words
-from letta_kernel.server import authorization
+from letta_kernel.server import authorization, logs
 from letta_kernel.server.errors import TooManyRunsError
 from letta_kernel.server.remedies import WORDS
+from letta_kernel.server.run_watch import RunWatch
 from letta_kernel.service import AgentService, Decision
 from letta_kernel.service.event_log import Gap, RunLog
 from letta_kernel.tools.execute import ToolHost
@@ -234,6 +235,7 @@ class RunManager:
         run.begun.wait()
         if run.error is not None and not run.id:
             raise run.error
+        logs.note_run(run.id)
         return run
 
     async def start_async(
@@ -284,6 +286,7 @@ class Project:
     ) -> None:
         self.service = service
         service.sleeptime.watch()
+        self.watch = RunWatch(service)
         self.live = RunManager(service, host_of=host_of)
         service.deliveries.start()
 
