@@ -265,7 +265,7 @@ def advance(
         row = (known.seq + count, now_waiting, True, known.posted, False) if done == (1,) else None
     else:
         sql += " AND owner IS NOT NULL"
-        asked = "coalesce(ends_with(owner, '/' || stop), false)"
+        asked = "coalesce(right(owner, length(stop) + 1) = '/' || stop, false)"
         returning = f" RETURNING next_seq, waiting, queue IS NULL, posted IS NOT NULL, {asked}"
         row = tx.one(sql + returning, values, within=known_leases.OF_RUNS)
     if row is None:
