@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from letta_kernel.errors import ConflictError
+from letta_kernel.errors import AgentBusyError, ConflictError
 from letta_kernel.store import lease
 from letta_kernel.store.database import Tx
 from letta_kernel.store.lease import Held
@@ -65,3 +65,20 @@ def was_stopped(tx: Tx, name: str, work_id: str) -> bool:
     """Whether what had this claim was ended because somebody asked for that."""
     row = tx.one("SELECT owner FROM claims WHERE name = $1", (name,))
     return row is not None and row[0] == f"{ENDED}{work_id}"
+
+
+def check_none(tx: Tx) -> None:
+    """Make sure that nobody is at work.
+
+    Raises
+    ------
+    AgentBusyError
+        Somebody is.
+    """
+    for (name,) in tx.query("SELECT name FROM claims ORDER BY name"):
+        owner = holder_of(tx, str(name))
+        if owner is not None and not owner.startswith(ENDED):
+            where = "here" if lease.is_own(owner) else f"in {lease.describe(owner, None)}"
+            raise AgentBusyError(
+                f"A turn of {name} goes on {where}: wait for it to end, or stop it.", where
+            )

@@ -45,9 +45,12 @@ class HomeLock:
     ----------
     home
         The project folder; it must exist when `acquire` is called.
+    doing
+        What others who wait are told has it; by default which program this is.
     """
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, doing: str = "") -> None:
+        self._doing = doing
         self._path = home / "letta.lock"
         self._queue = home / "queue"
         # Released by the timer thread too; made once per process: a forked child makes its own.
@@ -147,7 +150,7 @@ class HomeLock:
                 self._mended = True
             if not isinstance(self._file, filelock.SoftFileLock):  # which has its own text in it
                 with suppress(OSError):  # only for the message of those who wait
-                    self._path.write_text(_this_process(), encoding="utf-8")
+                    self._path.write_text(_this_process(self._doing), encoding="utf-8")
             self.signal.listen()
             return True
 
@@ -233,13 +236,13 @@ def identity(path: Path) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
-def _this_process() -> str:
-    """Return what stands in the lock's file: process and host, and in words what program it is."""
+def _this_process(doing: str) -> str:
+    """Return what stands in the lock's file: process and host, and in words what program it is or does."""
     notebook = os.environ.get("JPY_SESSION_NAME") if "ipykernel" in sys.modules else None
     name = Path(notebook or sys.argv[0] or "python").name
     if name in ("-c", "-m", "__main__.py", "ipykernel_launcher.py"):
         name = "python"
-    said = f"the notebook {name!r}" if notebook else name
+    said = doing or (f"the notebook {name!r}" if notebook else name)
     return f"{os.getpid()} {socket.gethostname()}\n{''.join(filter(str.isprintable, said))}"
 
 

@@ -26,6 +26,7 @@ from letta_kernel.store import (
     encryption,
     last_commit,
     migrations,
+    moved,
 )
 from letta_kernel.store.database_file import Settings
 from letta_kernel.store.filesystem import lock_refusal
@@ -49,7 +50,12 @@ _NAME = "letta"
 
 
 def open_database(
-    path: Path, settings: Settings, timeout: float = FOREIGN, *, lasting: bool = True
+    path: Path,
+    settings: Settings,
+    timeout: float = FOREIGN,
+    *,
+    lasting: bool = True,
+    halfway: bool = False,
 ) -> duckdb.DuckDBPyConnection:
     """Open the database file, made first and brought up to date if need be. The lock must be held.
 
@@ -63,11 +69,14 @@ def open_database(
         Seconds to wait for a program that has the file open without knowing of our lock.
     lasting
         False for a copy that is thrown away: no key is made for its secrets, and it is not copied again.
+    halfway
+        Also one that another project is being copied into.
 
     Raises
     ------
     StoreError
-        If the file was written by a newer version of this package, or lacks what was saved (`last_commit`).
+        If the file was written by a newer version of this package, or lacks what was saved (`last_commit`),
+        or is half a copy.
     duckdb.Error, OSError
         Whatever else is wrong with it.
     """
@@ -86,6 +95,8 @@ def open_database(
         if lasting and _is_marked(connection):
             connection = _encrypt_old_secrets(connection, path, settings)
         connection.execute("SET TimeZone = 'UTC'")
+        if not halfway:
+            moved_away(connection, path)
     except BaseException:
         connection.close()
         if before is not None:  # nothing has changed, and the next try makes another
@@ -133,16 +144,22 @@ def open_to_read(
                     shutil.copyfile(source, copy.with_name(source.name))
             open_database(copy, settings, timeout, lasting=False).close()
             connection = duckdb.connect(copy, read_only=True, config=settings)
+    try:
+        moved_away(connection, path)
+    except BaseException:
+        connection.close()
+        raise
     connection.execute("SET TimeZone = 'UTC'")
     return connection
 
 
 def attach(
     engine: duckdb.DuckDBPyConnection, path: Path, settings: Settings, timeout: float
-) -> None:
+) -> str | None:
     """Open the file as `open_database` does, but in an *engine*: a connection to a database in memory.
 
-    That takes a tenth of the time, most of which goes into making an engine.
+    That takes a tenth of the time, most of which goes into making an engine. Return why nothing may be written:
+    the project has moved; else None.
     """
     last_commit.check(path)
     if not path.exists() or path.stat().st_size == 0:
@@ -152,6 +169,23 @@ def attach(
         detach(engine)
         open_database(path, settings, timeout).close()
         _attach(engine, path)
+    try:
+        return moved_away(engine, path)
+    except BaseException:
+        detach(engine)
+        raise
+
+
+def moved_away(connection: duckdb.DuckDBPyConnection, path: Path) -> str | None:
+    """Return why nothing may be written into a project that has moved, None if it has not.
+
+    Raises
+    ------
+    StoreError
+        It is half a copy.
+    """
+    found = connection.execute("SELECT value FROM settings WHERE key = $1", [moved.KEY]).fetchone()
+    return moved.refusal(found[0] if found else None, str(path.parent))
 
 
 def _attach(engine: duckdb.DuckDBPyConnection, path: Path) -> None:

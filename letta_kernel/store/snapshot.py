@@ -20,10 +20,9 @@ from typing import TypeVar
 
 import duckdb
 
-from letta_kernel.errors import ReadOnlyError
-from letta_kernel.store import migrations
+from letta_kernel.errors import ReadOnlyError, StoreError
+from letta_kernel.store import migrations, opening
 from letta_kernel.store.database_file import CONFIG
-from letta_kernel.store.duck_transaction import DuckTx
 from letta_kernel.store.lock import HomeLock
 from letta_kernel.store.transaction import Tx
 
@@ -60,7 +59,7 @@ class Snapshot:
         """
         with self._mutex:
             connection = self._current()
-            tx = DuckTx(connection, self._path, None, "A copy is only read.")
+            tx = Tx(connection, self._path, None, "A copy is only read.")
             try:
                 result = work(tx)
             except Exception as error:
@@ -90,7 +89,8 @@ class Snapshot:
                 self._copy = duckdb.connect(copy, read_only=True, config=CONFIG)
                 self._copy.execute("SET TimeZone = 'UTC'")
                 version = self._copy.execute("SELECT version FROM schema_version").fetchone()
-            except (duckdb.Error, RuntimeError):
+                opening.moved_away(self._copy, self._path)
+            except (duckdb.Error, RuntimeError, StoreError):
                 version = None
             if self._copy is None or version != (len(migrations.MIGRATIONS),):
                 self._forget()

@@ -1,0 +1,218 @@
+"""A project moved to another place: its rows, and what lies beside them in its folder."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from letta_kernel import private
+from letta_kernel.errors import InvalidInputError, StoreError
+from letta_kernel.ids import new_id
+from letta_kernel.store import encrypted_tables, moved
+from letta_kernel.store.move import moving
+from letta_kernel.store.move.copying import Table
+from letta_kernel.store.move.duck_end import DuckEnd, folder_of
+from letta_kernel.store.move.end import End
+from letta_kernel.store.transaction import Tx
+from letta_kernel.store.vectors import discard_all
+
+_STORE = re.compile(r"letta\.(?:duckdb|lock|purge)|\.letta\.|queue$|vectors$")
+"""What of a project folder belongs to the store there."""
+_COPIES = re.compile(r"backups$|before-restore-|damaged-")
+"""Copies of that store: they stay where they are."""
+_EVERY = 0.2  # seconds between two looks at how far it has come
+
+is_address = moved.is_address
+Progress = Callable[[float, str], None]
+
+
+@dataclass(slots=True)
+class Moved:
+    """What a move did, or would do.
+
+    Attributes
+    ----------
+    source, target : where the project was and is, without passwords.
+    tables : what was copied of each, or would be.
+    there : what was in the target, in words; of a plan alone.
+    copied, left : what lies in the project's folder: copied along, and not.
+    secrets : where the keys are that open its secrets, in words; empty for one whose key is not here.
+    seconds : how long it took.
+    """
+
+    source: str
+    target: str
+    tables: list[Table]
+    there: str = ""
+    copied: list[str] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)
+    secrets: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+    @property
+    def rows(self) -> int:
+        """How many rows there are."""
+        return sum(one.rows for one in self.tables)
+
+
+class Move:
+    """The project of a folder on its way to another place.
+
+    Parameters
+    ----------
+    home : the project's folder.
+    to : where it goes: the address of a database, or another project folder.
+
+    Raises
+    ------
+    InvalidInputError
+        It is there already, or *to* is no place for one.
+    """
+
+    def __init__(self, home: Path, to: str) -> None:
+        self._home = home
+        self._source, self._target = source_of(home), _target(to)
+        self.source, self.target = self._source.shown, self._target.shown
+        self._to = self._target.home if isinstance(self._target, DuckEnd) else home
+        self._secrets: list[str] = []
+        if self.source == self.target:
+            raise InvalidInputError(f"The project is in {self.source} already.")
+
+    def plan(self) -> Moved:
+        """Look at both places and say what would be done; errors are those of `run`."""
+        planned = moving.plan(self._source, self._target, self._look)
+        tables = [Table(name, rows) for name, rows in planned.tables.items()]
+        there = planned.there
+        if planned.rows:
+            there += f" ({planned.rows:,} rows)"
+        copied, left = self._folder()
+        return Moved(self.source, self.target, tables, there, copied, left, self._secrets)
+
+    def run(self, progress: Progress) -> Moved:
+        """Move it.
+
+        Raises
+        ------
+        AgentBusyError
+            A run goes on in it.
+        InvalidInputError
+            The target is not empty, and not a part of this move.
+        StoreError
+            One of the two cannot be read or written, or the copy is not the same. The source is as it was.
+        KeyboardInterrupt
+            Likewise; what was copied stays for the next try.
+        """
+        began = time.monotonic()
+        copied, left = self._folder()
+
+        def beside() -> None:
+            for name in copied:
+                _copy(self._home / name, self._to / name)
+
+        tables = moving.move(self._source, self._target, self._look, _told(progress, began), beside)
+        if self._to == self._home:  # the index there follows another store from now on
+            discard_all(self._home)
+        told = Moved(self.source, self.target, [*tables.values()], "", copied, left)
+        told.secrets, told.seconds = self._secrets, time.monotonic() - began
+        return told
+
+    def _folder(self) -> tuple[list[str], list[str]]:
+        """Return the names of what lies in the project's folder that is copied, and of what stays."""
+        copied: list[str] = []
+        left: list[str] = []
+        if self._to != self._home and self._home.is_dir():
+            for name in sorted(os.listdir(self._home)):
+                if not _STORE.match(name):
+                    stays = _COPIES.match(name) or _is_other(self._home / name, self._to / name)
+                    (left if stays else copied).append(name)
+        return copied, left
+
+    def _look(self, tx: Tx) -> None:
+        self._secrets = sorted({*encrypted_tables.key_locations(tx)})
+
+
+def back(home: Path) -> str:
+    """Let a project that has moved be written again; return where it had moved to.
+
+    Raises
+    ------
+    InvalidInputError
+        It has not moved.
+    """
+    note = moving.back(source_of(home))
+    discard_all(home)
+    return note.other
+
+
+def source_of(home: Path) -> End:
+    """Return the end of a move that the project of a folder is."""
+    return DuckEnd(folder_of(str(home)))
+
+
+def _target(to: str) -> End:
+    if moved.is_address(to):
+        raise InvalidInputError(f"A project cannot be moved to {to.partition(':')[0]}.")
+    home = folder_of(to)
+    if home.exists() and not home.is_dir():
+        raise InvalidInputError(f"{home} is no folder: name one for the project.")
+    return DuckEnd(home)
+
+
+def _told(progress: Progress, began: float) -> Callable[[int, int, str], None]:
+    """Return what turns rows into a share and words, a few times a second."""
+    at = 0.0
+
+    def tell(done: int, of: int, what: str) -> None:
+        nonlocal at
+        moment = time.monotonic()
+        if moment - at < _EVERY and done < of:
+            return
+        at = moment
+        rate = done / max(moment - began, 1e-6)
+        left = f", {(of - done) / rate:,.0f} s left" if 0 < done < of else ""
+        share = done / of if of else 1.0
+        progress(share, f"{share:4.0%}  {what}: {rate:,.0f} rows/s{left}")
+
+    return tell
+
+
+def _files(path: Path) -> Iterator[Path]:
+    """Yield the files at or below *path*, links as they are."""
+    if path.is_symlink() or path.is_file():
+        yield path
+    elif path.is_dir():
+        for one in sorted(path.iterdir()):
+            yield from _files(one)
+
+
+def _is_other(path: Path, there: Path) -> bool:
+    """Whether something else lies where *path* would be copied to."""
+    if not os.path.lexists(there):
+        return False
+    if path.is_file() and there.is_file():
+        return path.read_bytes() != there.read_bytes()
+    return not (path.is_dir() and there.is_dir())
+
+
+def _copy(path: Path, to: Path) -> None:
+    """Copy a file or a folder; what is there already stays. A file has its name only when it is whole."""
+    for one in _files(path):
+        there = to / one.relative_to(path)
+        if os.path.lexists(there):
+            continue
+        private.folder(there.parent)
+        temp = there.with_name(f".{new_id('part')}")
+        try:
+            shutil.copy2(one, temp, follow_symlinks=False)
+            os.replace(temp, there)
+        except OSError as error:
+            raise StoreError(
+                f"{there} cannot be written ({error.strerror or error}); the project is where it was."
+            ) from None
+        finally:
+            temp.unlink(missing_ok=True)
