@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
+from urllib.parse import urlsplit
 
 from letta_kernel import errors
 
@@ -106,6 +107,18 @@ def positive(text: object) -> float:
     if not 0 < number < 1e7:
         raise ValueError("a number above zero")
     return number
+
+
+def _seconds(text: str) -> float:
+    return 0.0 if text.strip() in ("0", "0.0") else positive(text)
+
+
+def _address(text: str) -> str:
+    url = urlsplit(text.strip())
+    bare = url.scheme in ("http", "https") and url.hostname and url.path in ("", "/")
+    if not bare or url.query or url.fragment or "@" in url.netloc:
+        raise ValueError("an address such as http://10.0.0.5:8283")
+    return f"{url.scheme}://{url.netloc}"
 
 
 def _count(text: str) -> int:
@@ -280,6 +293,24 @@ SERVER_TOKEN = _secret(
     "SERVER_TOKEN",
     "what clients of `letta-kernel serve` must send, else a new one each time; and what a kernel or terminal "
     "sends to `LETTA_SERVER`, in a JupyterHub the hub's token if not set",
+)
+DRAIN = Variable(
+    "LETTA_DRAIN",
+    20.0,
+    _seconds,
+    "seconds that runs may go on after a server was told to end (SIGTERM); 20 if not set",
+)
+SERVER_ADDRESS = Variable(
+    "LETTA_SERVER_ADDRESS",
+    "",
+    _address,
+    "where the other servers of the project reach this one, as `http://10.0.0.5:8283`; else what it listens at "
+    "([docs/several-servers.md](docs/several-servers.md))",
+)
+CLUSTER_SECRET = _secret(
+    "CLUSTER_SECRET",
+    "by what the servers of a project know one another: the same long text for all of them; else one kept "
+    "encrypted in the store",
 )
 SECRET_KEY = _secret(
     "SECRET_KEY",

@@ -205,17 +205,23 @@ class LettaAgent:
             yield from self._stop("cancelled", None)
             raise
         except Cancelled:
-            yield from self._stop("cancelled", None)
+            yield from self._cancelled()
         except ModelError as error:
-            cancelled = error.kind == "cancelled"
-            yield from self._stop(
-                *(("cancelled", None) if cancelled else (stop_reason_of(error), error))
-            )
+            if error.kind == "cancelled":
+                yield from self._cancelled()
+            else:
+                yield from self._stop(stop_reason_of(error), error)
         except LettaError as error:
             yield from self._stop("error", error)
         except Exception as error:  # a bug of ours must not leave the run open
             log.exception("run %s failed", self.journal.run.id)
             yield from self._stop("error", LettaError(f"{type(error).__name__}: {error}"))
+
+    def _cancelled(self) -> Turn:
+        if self._cancel.why:
+            yield from self._stop("error", LettaError(self._cancel.why))
+        else:
+            yield from self._stop("cancelled", None)
 
     def _turn(self, max_steps: int, decisions: Sequence[Decision] | None) -> Turn:
         number = 0 if decisions is None else -1  # to carry out a decision is no model call

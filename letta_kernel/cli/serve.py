@@ -149,7 +149,9 @@ def run(app: ASGIApp, listening: socket.socket) -> None:
     # Where there is a log, uvicorn has no handlers of its own beside it.
     options = {"log_config": None} if logs.begun() else {}
     logs.event("server started", port=listening.getsockname()[1], pid=os.getpid())
-    Server(config_of(app, **options)).run(sockets=[listening])
+    readiness = getattr(getattr(app, "state", None), "readiness", None)
+    drain = readiness.drain if readiness is not None else None
+    Server(config_of(app, **options), drain).run(sockets=[listening])
 
 
 def _stopped(number: int, frame: FrameType | None) -> None:

@@ -176,9 +176,15 @@ class ModelError(LettaError):
 
 
 class Cancel:
-    """A switch another thread may throw to end a model call or a tool at once."""
+    """A switch another thread may throw to end a model call or a tool at once.
+
+    Attributes
+    ----------
+    why : what made it necessary, if it was no person's wish: then a run that is ended by it has failed.
+    """
 
     def __init__(self) -> None:
+        self.why = ""
         self._event = threading.Event()
         self._callbacks: list[Callable[[], None]] = []
         self._lock = threading.Lock()
@@ -188,11 +194,12 @@ class Cancel:
         """Whether the switch was thrown."""
         return self._event.is_set()
 
-    def cancel(self) -> None:
-        """Throw the switch; callbacks run in the calling thread, once."""
+    def cancel(self, why: str = "") -> None:
+        """Throw the switch; callbacks run in the calling thread, once. *why* as the attribute has it."""
         with self._lock:
             if self._event.is_set():
                 return
+            self.why = why
             self._event.set()
             callbacks, self._callbacks = self._callbacks, []
         for callback in callbacks:

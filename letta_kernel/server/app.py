@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
@@ -13,6 +14,7 @@ from letta_kernel.server import encoded_slashes, errors, examples, rights
 from letta_kernel.server.edge import Routes
 from letta_kernel.server.events.runs import Project
 from letta_kernel.server.middleware import Guard
+from letta_kernel.server.readiness import Readiness
 from letta_kernel.server.request_limits import RequestLimits
 from letta_kernel.server.routes import ROUTERS, metrics, openai
 from letta_kernel.server.store_waits import StoreWaits
@@ -21,8 +23,9 @@ from letta_kernel.tools.execute import ToolHost
 
 DESCRIPTION = """\
 Stateful agents over REST, in the shapes of Letta's own API: the `letta-client` SDK works unchanged.
-Every path but `/v1/health` needs `Authorization: Bearer TOKEN`, where the server was started with a token: that
-one, or one of the project's, which may be for one agent, and allow only to read, or to read and talk.
+Every path but `/v1/health` and `/v1/health/ready` needs `Authorization: Bearer TOKEN`, where the server was
+started with a token: that one, or one of the project's, which may be for one agent, and allow only to read, or
+to read and talk.
 """
 
 
@@ -49,9 +52,14 @@ def create_app(
     """
     project = None if service is None else Project(service, host_of=host_of)
 
+    readiness = Readiness([project] if project is not None else [])
+
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        warming = asyncio.create_task(readiness.warm(app, f"{prefix}/v1/health"))
         yield
+        readiness.close()
+        warming.cancel()
         if project is not None:
             project.live.close()
 
@@ -67,6 +75,7 @@ def create_app(
         redoc_url=None,
     )
     app.state.project = project
+    app.state.readiness = readiness
     errors.install(app)
     for router in ROUTERS:
         app.include_router(router, prefix=f"{prefix}/v1", responses=errors.RESPONSES)
@@ -82,7 +91,7 @@ def create_app(
         Guard,
         token=token,
         service=service,
-        open_paths=[f"{prefix}/v1/health"],
+        open_paths=[f"{prefix}/v1/health", f"{prefix}/v1/health/ready"],
         metrics_path=f"{prefix}{metrics.PATH}",
         origins=origins,
         limits=limits,

@@ -105,6 +105,10 @@ class TooManyRunsError(LettaError):
     """The server runs as many agents as it may; try again later."""
 
 
+class DrainingError(LettaError):
+    """The server is about to end and begins nothing any more; another one does, or this one's successor."""
+
+
 class ForbiddenError(LettaError):
     """The token that came along does not allow it."""
 
@@ -116,6 +120,7 @@ class TokenBusyError(LettaError):
 _STATUS: tuple[tuple[type[LettaError], int], ...] = (
     (LeftOutError, 501),
     (TooManyRunsError, 503),
+    (DrainingError, 503),
     (ForbiddenError, 403),
     (TokenBusyError, 429),
     (NotFoundError, 404),
@@ -167,7 +172,7 @@ def answer(error: LettaError, scope: Mapping[str, Any]) -> JSONResponse:
         detail = {"code": "PENDING_APPROVAL", "message": text, "pending_request_id": waits}
     # The SDK tries 5xx again; what is left out will not be there a second later.
     headers = {501: {"x-should-retry": "false"}, 429: AGAIN}.get(status)
-    if isinstance(error, StoreBusyError | TooManyRunsError):
+    if isinstance(error, StoreBusyError | TooManyRunsError | DrainingError):
         headers = AGAIN
     return JSONResponse(told(scope, status, detail), status, headers)
 

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import socket
+import threading
+from collections.abc import Callable
+from types import FrameType
 from typing import Any
 
 import h11
@@ -35,7 +39,37 @@ _PIECE = 1024  # bytes of what somebody without a token says that are looked at 
 
 
 class Server(uvicorn.Server):
-    """Takes in few connections at a time, while many may wait."""
+    """Takes in few connections at a time, while many may wait.
+
+    Parameters
+    ----------
+    drain : is called, with what says that there is no more time, before a SIGTERM ends it; a second signal is
+        the end at once.
+    """
+
+    def __init__(
+        self, config: uvicorn.Config, drain: Callable[[Callable[[], bool]], None] | None = None
+    ) -> None:
+        super().__init__(config)
+        self._drain = drain
+        self._hurry = threading.Event()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """End, after what goes on if that is asked for by SIGTERM."""
+        drain, self._drain = self._drain, None
+        if drain is None or sig != signal.SIGTERM:
+            self._hurry.set()
+            super().handle_exit(sig, frame)
+            return
+
+        def work() -> None:
+            try:
+                drain(self._hurry.is_set)
+            finally:
+                if not self._hurry.is_set():
+                    super(Server, self).handle_exit(sig, frame)
+
+        threading.Thread(target=work, name="letta-drain", daemon=True).start()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to listen."""

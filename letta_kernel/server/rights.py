@@ -49,7 +49,8 @@ detach_folder_from_agent close_all_files_of_agent open_file_of_agent close_file_
 detach_tool_from_agent modify_tool_approval run_tool_for_agent
 """
 _READ_PROJECT = """
-health list_agents_of_folder list_identities count_identities retrieve_identity list_agents_for_identity
+health health_ready
+list_agents_of_folder list_identities count_identities retrieve_identity list_agents_for_identity
 list_blocks_for_identity add_base_tools total_storage_size
 retrieve_differences list_groups count_groups retrieve_group list_group_messages list_groups_for_agent
 """

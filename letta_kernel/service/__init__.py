@@ -150,6 +150,17 @@ class AgentService:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
+    def warm(self) -> None:
+        """Open the store and load what the first request would wait for; nothing where there is no project.
+
+        Raises
+        ------
+        StoreError
+            The store cannot be opened now.
+        """
+        if self.database.exists():
+            self.passages.warm()
+
     def close(self) -> None:
         """End what was started here and let go of the database; what was acknowledged is on disk already."""
         self.deliveries.close()

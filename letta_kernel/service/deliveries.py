@@ -69,6 +69,12 @@ class Deliveries:
         if self._some:
             self._bell.set()
 
+    def rest(self) -> None:
+        """Deliver nothing more; what has begun goes on."""
+        with self._lock:
+            self._closed = True
+        self._bell.set()
+
     def close(self) -> None:
         """Deliver no more; what has begun is ended."""
         with self._lock:

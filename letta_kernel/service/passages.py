@@ -17,6 +17,7 @@ from letta_kernel.memory.dates import Moment
 from letta_kernel.memory.excerpts import RELEVANT
 from letta_kernel.memory.origins import Origin, of_passages
 from letta_kernel.memory.recall import MessageHit
+from letta_kernel.models.embedding import embedder
 from letta_kernel.records import Passage, SharedArchive
 from letta_kernel.service import points
 from letta_kernel.service.archives import Archives
@@ -52,6 +53,13 @@ class Passages(Forgetting):
     def __init__(self, core: Core, memories: Memories, shared: Archives) -> None:
         super().__init__(core, memories)
         self._archives = shared
+
+    def warm(self) -> None:
+        """Load the embedders that searching needs, of those that run in this process."""
+        for name in self._core.do(passages.embeddings):
+            found = embedder(name)
+            if getattr(found, "kind", "remote") != "remote":
+                found.embed(["warm"])
 
     def create(
         self,

@@ -257,3 +257,10 @@ def owners(tx: Tx) -> list[str]:
         " AND agent_id NOT IN (SELECT id FROM agents WHERE deleted_at IS NOT NULL) ORDER BY agent_id"
     )
     return [str(row[0]) for row in rows]
+
+
+def embeddings(tx: Tx) -> list[str | None]:
+    """Return the embedding models of agents, None for the project's; none where there is nothing to search."""
+    if tx.one("SELECT 1 FROM passages LIMIT 1") is None:
+        return []
+    return [row[0] for row in tx.query("SELECT DISTINCT embedding FROM agents")]

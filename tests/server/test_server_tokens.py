@@ -19,7 +19,7 @@ from letta_kernel.store import backup_restore
 
 def test_every_route_needs_what_the_table_says_and_write_otherwise(field: Field) -> None:
     names = {name for name, _, _ in field.operations()}
-    assert set(rights.NEEDS) - names == {"agent_socket", "health"}, (
+    assert set(rights.NEEDS) - names == {"agent_socket", "health", "health_ready"}, (
         "nothing is named that is not there"
     )
     parameters = {

@@ -20,7 +20,7 @@ from letta_kernel.service import AgentService
 LIMITS = RequestLimits(token=TokenLimits(requests=4, streams=2, sockets=2, runs=3))
 MARK = "kittiwake"
 """In all that is the other agent's."""
-OPEN = {"/v1/health"}
+OPEN = {"/v1/health", "/v1/health/ready"}
 
 
 class Field:

@@ -18,7 +18,7 @@ from letta_kernel.messages import Event, GroupStarted, RunQueued, RunStarted, wo
 from letta_kernel.models.base import Cancel
 from letta_kernel.remedies import Words
 from letta_kernel.server import authorization, logs
-from letta_kernel.server.errors import TooManyRunsError
+from letta_kernel.server.errors import DrainingError, TooManyRunsError
 from letta_kernel.server.remedies import WORDS
 from letta_kernel.server.run_watch import RunWatch
 from letta_kernel.service import AgentService, Decision
@@ -111,6 +111,7 @@ class RunManager:
         self._runs: dict[str, LiveRun] = {}
         self._begun: OrderedDict[tuple[str, str], str] = OrderedDict()
         self._going = 0
+        self._draining = False
         self._lock = threading.Lock()
 
     def get(self, run_id: str) -> LiveRun | None:
@@ -160,8 +161,9 @@ class RunManager:
         ------
         LettaError
             Whatever kept the run from beginning: no such agent, busy, an empty message.
-        TooManyRunsError, TokenBusyError
-            ``max_runs`` runs are going on, or as many as the token of the request may have.
+        TooManyRunsError, TokenBusyError, DrainingError
+            ``max_runs`` runs are going on, or as many as the token of the request may have, or the server is
+            about to end.
         """
         run = LiveRun(agent_ref, self._words)
 
@@ -204,6 +206,9 @@ class RunManager:
     ) -> LiveRun:
         over = authorization.begin_run()
         with self._lock:
+            if self._draining:
+                over()
+                raise DrainingError("This server is about to end: ask another, or again later.")
             if self._going >= self.max_runs:
                 over()
                 raise TooManyRunsError(
@@ -244,12 +249,27 @@ class RunManager:
         """Do what `start` does, without holding up the event loop."""
         return await anyio.to_thread.run_sync(lambda: self.start(agent_ref, message, **options))
 
-    def close(self, seconds: float = 5.0) -> None:
-        """End every run and wait for them, *seconds* at most."""
+    def drain(self) -> None:
+        """Begin no more runs: `DrainingError` from now on."""
+        with self._lock:
+            self._draining = True
+
+    def wait(self, deadline: float, stop: Callable[[], bool]) -> None:
+        """Wait until no run goes on, until *deadline* by the monotonic clock, or until *stop* says so."""
+        while self._going and time.monotonic() < deadline and not stop():
+            time.sleep(0.05)
+
+    def close(self, seconds: float = 5.0, why: str = "") -> None:
+        """End every run and wait for them, *seconds* at most.
+
+        Parameters
+        ----------
+        why : as what the error of those is that have not ended; empty: they count as cancelled.
+        """
         with self._lock:
             runs = list(self._runs.values())
         for run in runs:
-            run.cancel()
+            run.switch.cancel(why)
         deadline = time.monotonic() + seconds
         for run in runs:
             run.over.wait(max(0.0, deadline - time.monotonic()))
