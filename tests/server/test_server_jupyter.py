@@ -20,6 +20,7 @@ import httpx
 import openai
 import pytest
 from letta_client import Letta
+from ports import free_port
 from scripted_server import ScriptedServer
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
@@ -83,7 +84,7 @@ def jupyter(folder: Path, token: str) -> Iterator[Jupyter]:
                 *(sys.executable, "-m", "jupyter_server", "--no-browser", "--allow-root"),
                 *(
                     "--ServerApp.ip=127.0.0.1",
-                    "--ServerApp.port=0",
+                    f"--ServerApp.port={free_port()}",  # of port 0 older servers do not tell the real one
                     "--ServerApp.base_url=/hub/kim/",
                 ),
                 f"--IdentityProvider.token={token}",

@@ -107,7 +107,9 @@ def _session() -> Any:
         name.endswith("_CREDENTIAL_PROVIDER") and name.startswith("OTEL_") for name in os.environ
     ):
         return None
-    return lazy_import.load("requests").Session()
+    session = lazy_import.load("requests").Session()
+    session.resolve_redirects = lambda *_, **__: iter(())  # older exporters would follow them
+    return session
 
 
 class _Watched:
