@@ -20,7 +20,7 @@ from letta_kernel.pictures.picture import Picture, Thumbnail
 from letta_kernel.remedies import Remedy, Words
 from letta_kernel.remedies import spoken as mended
 from letta_kernel.stop_reasons import StopReason
-from letta_kernel.users import current_user
+from letta_kernel.users import current_user, is_own
 
 Role = Literal["system", "user", "assistant", "tool", "summary", "event"]
 ANSWER_TOOL = "send_message"
@@ -153,6 +153,13 @@ class Message(BaseModel):
         return spoken(self.content, ((call.name, call.arguments) for call in self.tool_calls))
 
     @property
+    def speaker(self) -> str:
+        """Who spoke it, where that was not the owner: another agent's name, or a person's; empty else."""
+        if self.sender_id is not None:
+            return self.name or self.sender_id
+        return self.created_by if self.role == "user" and not is_own(self.created_by) else ""
+
+    @property
     def bare(self) -> str:
         """The text without the line that tells the model which agent it is from."""
         if self.sender_id is None:
@@ -166,7 +173,7 @@ class RunStarted(Frozen):
     """A run has begun and its user message or system event is committed; ``pictures`` are the message's.
 
     ``conversation`` is None in the agent's own thread; ``cites`` are what the run it goes on from has found;
-    ``sender`` is the name of the agent that spoke the message, empty for a person.
+    ``sender`` is who spoke the message, another agent or a guest; empty for the owner.
     """
 
     type: Literal["run_started"] = "run_started"

@@ -40,7 +40,7 @@ from letta_kernel.memory.origins import Origin
 from letta_kernel.messages import Event, Message, RunQueued, RunStarted, worded
 from letta_kernel.pictures.values import pictures_of
 from letta_kernel.project import is_there, project_folder
-from letta_kernel.records import AgentState, Passage, Tool, WholeRun
+from letta_kernel.records import AgentState, Grant, Passage, Tool, WholeRun
 from letta_kernel.remote import shared_agents
 from letta_kernel.service import AgentService, ContextReport, Reason
 from letta_kernel.tools import core
@@ -414,6 +414,29 @@ class Agent(Past):
         self.service.tools.attach(saved.id, agent=self.id)
         self._host.add(Tracked.of(reference_to(function, names), found.name, saved))
         return saved
+
+    def grant(self, user: str, *rights: str, tools: Sequence[str] | None = None) -> Grant:
+        """Let another person use the agent through a server: ``ada.grant("bob", "talk")``.
+
+        Parameters
+        ----------
+        rights : ``read``, ``talk`` (in threads of their own), ``write`` (both, and its memory).
+        tools : the names of tools that run for them, too; None keeps those granted before.
+
+        Raises
+        ------
+        InvalidInputError
+            The name, a right or a tool cannot be.
+        """
+        return self.service.grants.grant(self.id, user, *rights, tools=tools)
+
+    def grants(self) -> list[Grant]:
+        """Return what other people may with the agent."""
+        return self.service.grants.list(self.id)
+
+    def revoke(self, user: str) -> Grant:
+        """Take back what another person may; `NotFoundError` if that was nothing."""
+        return self.service.grants.revoke(self.id, user)
 
     def delete(self) -> None:
         """Delete the agent with its conversation and archive."""

@@ -27,6 +27,7 @@ FIXED: dict[str, tuple[str, ...]] = {
     "context": ("on", "whole", "off"),
     "manager": ("round_robin", "supervisor", "dynamic", "sleeptime"),
     "tools_of": ("on", "memory", "off"),
+    "right": ("read", "talk", "write"),
     "review": ("show", "accept", "reject"),
 }
 

@@ -168,8 +168,8 @@ def history_table(
 
 
 def _speaker(message: Message) -> str:
-    """Return who spoke: a role, or the name of another agent."""
-    return one_line(message.name or message.sender_id, 60) if message.sender_id else message.role
+    """Return who spoke: a role, or the name of another agent or of a guest."""
+    return one_line(message.speaker, 60) or message.role
 
 
 def _said(message: Message) -> str:

@@ -57,6 +57,7 @@ def _part(part: Part, place: int, clean: Clean) -> str:
     when = small(f"{place} · {part.at.astimezone():%Y-%m-%d %H:%M}")
     if part.said is not None:
         who = {"assistant": "the agent", "summary": "summary"}.get(part.said.role, part.said.role)
+        who = one_line(part.said.speaker, 80) or who
         told = (
             markdown_html(clean(part.said.said))
             if part.said.role == "assistant"

@@ -11,6 +11,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from letta_kernel import __version__
 from letta_kernel.server import encoded_slashes, errors, examples, rights
+from letta_kernel.server.directory import Directory
 from letta_kernel.server.edge import Routes
 from letta_kernel.server.events.runs import Project
 from letta_kernel.server.middleware import Guard
@@ -37,6 +38,7 @@ def create_app(
     origins: Sequence[str] = (),
     limits: RequestLimits | None = None,
     host_of: Callable[[str], ToolHost] | None = None,
+    directory: Directory | None = None,
 ) -> FastAPI:
     """Return the application that serves *service*.
 
@@ -48,6 +50,7 @@ def create_app(
     prefix : is put before ``/v1``.
     origins : web origins that may call (CORS); none unless asked for.
     limits : bounds on requests.
+    directory : the persons that are served, each with a project; None: only that of *service*.
     host_of : tells where an agent's live functions are found; None: tools run from their stored source.
     """
     project = None if service is None else Project(service, host_of=host_of)
@@ -76,6 +79,7 @@ def create_app(
     )
     app.state.project = project
     app.state.readiness = readiness
+    app.state.directory = directory = directory or Directory(project)
     errors.install(app)
     for router in ROUTERS:
         app.include_router(router, prefix=f"{prefix}/v1", responses=errors.RESPONSES)
@@ -90,7 +94,8 @@ def create_app(
     app.add_middleware(
         Guard,
         token=token,
-        service=service,
+        service=service if service is not None else directory.registry,
+        directory=directory,
         open_paths=[f"{prefix}/v1/health", f"{prefix}/v1/health/ready"],
         metrics_path=f"{prefix}{metrics.PATH}",
         origins=origins,

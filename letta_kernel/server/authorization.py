@@ -8,6 +8,7 @@ revoked or has expired ends it.
 from __future__ import annotations
 
 import asyncio
+import copy
 import hmac
 import logging
 import threading
@@ -19,11 +20,12 @@ from contextvars import Context, ContextVar
 from datetime import timedelta
 from typing import Any, Literal, TypeVar
 
-from letta_kernel import settings
+from letta_kernel import settings, users
 from letta_kernel.display.clean import one_line
 from letta_kernel.errors import LettaError, NotFoundError, StoreBusyError
 from letta_kernel.ids import now
-from letta_kernel.records import AccessToken, Rights
+from letta_kernel.records import AccessToken, Grant, Rights
+from letta_kernel.server.directory import Directory, Reach, Shared
 from letta_kernel.server.errors import ForbiddenError, TokenBusyError
 from letta_kernel.server.request_limits import TokenLimits
 from letta_kernel.service import AgentService
@@ -75,11 +77,37 @@ class Shares:
 class TokenUse:
     """A request or a socket of somebody whose token is a row, for as long as it goes on."""
 
-    def __init__(self, token: AccessToken, shares: Shares) -> None:
+    def __init__(self, token: AccessToken, shares: Shares, directory: Directory) -> None:
         self.token = token
-        self.ended = asyncio.Event()  # the token is worth nothing any more
+        self.directory = directory
+        self.actor = directory.token(token)
+        self.ended = asyncio.Event()  # the token, or what was granted, is worth nothing any more
+        self.why = "The token was revoked, or has expired."
+        self.grant: Grant | None = (
+            None  # of the agent that this is about, if it is another person's
+        )
+        self.alias = ""  # what the guest calls that agent
+        self.granted: list[tuple[str, Grant]] = []  # by owner: what this rests on
         self._shares = shares
         self._taken: list[Kind] = []
+
+    def narrowed(self, reach: Reach) -> TokenUse:
+        """Return this use as of one agent that another person has granted: as with a token of that agent."""
+        grant = reach.grant
+        assert grant is not None
+        rights: Rights = "write" if "write" in grant.rights else "read"
+        if rights == "read" and "talk" in grant.rights:
+            rights = "talk"
+        most = min(rights, self.token.rights, key=RIGHTS.index)
+        if self.token.agent_id not in (None, grant.agent_id):
+            raise NotFoundError(f"There is no agent {grant.agent_id!r:.200}.")
+        guest = copy.copy(self)
+        guest.token = self.token.model_copy(update={"agent_id": grant.agent_id, "rights": most})
+        guest.grant, guest.alias = grant, f"{reach.owner}/{reach.name}"
+        what = users.Guest(grant.agent_id, frozenset(grant.rights), frozenset(grant.tools))
+        guest.actor = users.Actor(self.actor.name, reach.owner, what)
+        self.granted.append((reach.owner, grant))
+        return guest
 
     def take(self, kind: Kind) -> None:
         """Count as one of *kind*, too."""
@@ -107,13 +135,19 @@ class Authenticator:
     ----------
     token : the owner's; None where nobody needs any.
     service : whose tokens are let in beside it; None: no others.
+    directory : whose agents there are.
     """
 
     def __init__(
-        self, token: str | None, service: AgentService | None, limits: TokenLimits
+        self,
+        token: str | None,
+        service: AgentService | None,
+        limits: TokenLimits,
+        directory: Directory | None = None,
     ) -> None:
         self.token = token or None
         self._service = service
+        self._directory = directory or Directory(None)
         self._shares = Shares(limits)
         self._known: dict[str, AccessToken] = {}  # by digest
         self._stamp: Hashable = None  # of the store that these were read from
@@ -155,7 +189,7 @@ class Authenticator:
     @contextmanager
     def use(self, token: AccessToken, kind: Kind) -> Iterator[TokenUse]:
         """Let somebody in for as long as the context lasts; `TokenBusyError` if that is one too many."""
-        use = TokenUse(token, self._shares)
+        use = TokenUse(token, self._shares, self._directory)
         use.take(kind)
         timer: asyncio.TimerHandle | None = None
         if token.expires_at is not None:  # whether or not the store can be read then
@@ -231,6 +265,17 @@ class Authenticator:
             for use in list(self._uses):
                 if not self._is_valid(use.token):
                     use.ended.set()
+                elif use.granted and not use.ended.is_set() and not await self._stands(use):
+                    use.why = "What was granted to you of this agent was changed or taken back."
+                    use.ended.set()
+
+    async def _stands(self, use: TokenUse) -> bool:
+        """Whether all that was granted to somebody who is here still stands; while nobody can tell, it does."""
+        for owner, grant in list(use.granted):
+            with suppress(LettaError):
+                if not await asyncio.to_thread(self._directory.check, owner, grant):
+                    return False
+        return True
 
     def _note_use(self, token: AccessToken) -> None:
         if token.used_at is None or now() - token.used_at >= _HOUR:
@@ -265,9 +310,16 @@ def acting(use: TokenUse | None) -> Iterator[None]:
     """Do what is done in this block in the name of *use*; None: of the owner."""
     mark = _TOKEN_USE.set(use)
     try:
-        yield
+        with users.acting(use.actor if use is not None else None):
+            yield
     finally:
         _TOKEN_USE.reset(mark)
+
+
+def become(use: TokenUse) -> None:
+    """Do in the name of *use* what is still to be done in this context."""
+    _TOKEN_USE.set(use)
+    users.become(use.actor)
 
 
 def current_use() -> TokenUse | None:
@@ -302,12 +354,58 @@ def whose(service: AgentService, ref: str | None) -> str | None:
     NotFoundError
         The token is for another one; the text tells nothing of who else there is.
     """
-    own = own_agent()
-    if own is None or ref in (None, own):
+    use, own = current_use(), own_agent()
+    if own is None and use is not None and ref is not None:
+        mine = ref.removeprefix(f"{use.actor.owner}/")  # the owner's own, as others call it
+        return mine if mine != ref and not _is_called(service, ref) else ref
+    if own is None or ref in (None, own) or (use is not None and ref == use.alias):
         return own or ref
     if service.agents.retrieve(own).name != ref:
         raise NotFoundError(f"There is no agent {ref!r:.200}.")
     return own
+
+
+def _is_called(service: AgentService, ref: str) -> bool:
+    with suppress(LettaError):
+        return bool(service.agents.retrieve(ref, newest=True))
+    return False
+
+
+def guest() -> users.Guest | None:
+    """Return as what guest of another person's agent this request goes on; None: as none."""
+    return users.guest()
+
+
+def only_own() -> str | None:
+    """Return the person whose threads and runs alone this request may read; None: everybody's."""
+    who = users.guest()
+    return users.current_user() if who is not None and not who.reads else None
+
+
+def own_runs() -> str | None:
+    """Return the person whose runs alone this request may end; None: everybody's."""
+    who = users.guest()
+    return users.current_user() if who is not None and "write" not in who.rights else None
+
+
+def alias() -> str:
+    """Return what a guest calls the agent that this request is about; empty for who is none."""
+    use = current_use()
+    return use.alias if use is not None else ""
+
+
+def need_owner(what: str) -> None:
+    """Refuse, with `ForbiddenError`, what only the owner of an agent does, not a guest."""
+    if users.guest() is not None:
+        raise ForbiddenError(f"{what} is {users.current_owner()}'s to do: you are a guest here.")
+
+
+def shared() -> list[Shared]:
+    """Return the agents of other people that whoever asks may use, as lists show them."""
+    use = current_use()
+    if use is None or use.token.user is None or use.token.agent_id is not None:
+        return []
+    return use.directory.shared(use.token.user)
 
 
 def visible(found: Sequence[T], ids: Callable[[str], Sequence[str]] | None = None) -> list[T]:
@@ -317,8 +415,9 @@ def visible(found: Sequence[T], ids: Callable[[str], Sequence[str]] | None = Non
     ----------
     ids : tells the ids of what an agent has; the agent itself if None.
     """
-    own = own_agent()
+    use, own = current_use(), own_agent()
     if own is None:
-        return [*found]
+        outside = use is not None and use.directory.home(use.token.user) is None
+        return [] if outside else [*found]
     among = set(ids(own)) if ids is not None else {own}
     return [one for one in found if getattr(one, "id", one) in among]

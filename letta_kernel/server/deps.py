@@ -23,6 +23,11 @@ def project_of(connection: HTTPConnection) -> Project:
     return cast(Project, connection.scope.get(PROJECT) or connection.app.state.project)
 
 
+def has_project(connection: HTTPConnection) -> bool:
+    """Whether there is a project for who brings no person's token: not at a server of many persons."""
+    return connection.app.state.project is not None
+
+
 async def _service(connection: HTTPConnection) -> AgentService:
     return project_of(connection).service
 

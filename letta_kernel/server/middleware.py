@@ -30,6 +30,7 @@ from letta_kernel.server.authorization import (
     TokenUse,
     same,
 )
+from letta_kernel.server.directory import Directory
 from letta_kernel.server.encoded_slashes import kept_apart
 from letta_kernel.server.errors import AGAIN, TokenBusyError, answer, told
 from letta_kernel.server.request_limits import RequestLimits, is_short
@@ -61,6 +62,7 @@ class Guard:
     ----------
     token : what ``Authorization: Bearer`` must say; None lets everyone in who is on this machine.
     service : whose tokens are let in, too; None: no others.
+    directory : whose agents there are.
     open_paths : paths that need no token.
     metrics_path : one that ``LETTA_METRICS_TOKEN`` opens, too; None: none.
     origins : pages of these origins may ask without a token (those asked for by CORS).
@@ -72,6 +74,7 @@ class Guard:
         *,
         token: str | None,
         service: AgentService | None = None,
+        directory: Directory | None = None,
         open_paths: Collection[str] = (),
         metrics_path: str | None = None,
         origins: Collection[str] = (),
@@ -85,7 +88,7 @@ class Guard:
             checked_token(self._metrics_token)
         self.origins = frozenset(origins)
         self.limits = limits or RequestLimits()
-        self._known = Authenticator(token, service, self.limits.token)
+        self._known = Authenticator(token, service, self.limits.token, directory)
         self._now = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -222,7 +225,7 @@ class Guard:
             work.cancel()
             await asyncio.wait({work}, timeout=1.0)
             if not over:
-                await _turn_out(scope, receive, send, begun, shake)
+                await _turn_out(use.why, scope, receive, send, begun, shake)
         finally:
             ended.cancel()
             if not work.done():
@@ -281,10 +284,14 @@ async def _refuse(
 
 
 async def _turn_out(
-    scope: Scope, receive: Receive, send: Send, begun: Message | None, shake: Handshake | None
+    text: str,
+    scope: Scope,
+    receive: Receive,
+    send: Send,
+    begun: Message | None,
+    shake: Handshake | None,
 ) -> None:
     """End what goes on with a token that is worth nothing any more, so that the client knows."""
-    text = "The token was revoked, or has expired."
     if shake is not None:
         await shake.close(_NO_TOKEN, text)
     elif begun is None:

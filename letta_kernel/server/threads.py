@@ -9,11 +9,12 @@ from typing import Any
 
 from letta_kernel.errors import LettaError, NotFoundError
 from letta_kernel.messages import Message
-from letta_kernel.server.authorization import whose
-from letta_kernel.server.errors import FieldError
+from letta_kernel.server.authorization import guest, only_own, whose
+from letta_kernel.server.errors import FieldError, ForbiddenError
 from letta_kernel.server.paging import Cursor, bounded, may_be_gone, seek
 from letta_kernel.server.schemas.history import View, first_id, to_messages
 from letta_kernel.service import AgentService
+from letta_kernel.users import current_user
 
 DEFAULT = "default"
 """What stands for an agent's own thread where a conversation's id is asked for."""
@@ -43,13 +44,45 @@ def place_of(service: AgentService, conversation_id: str, agent_id: str | None =
     if conversation_id == DEFAULT:
         if agent_id is None:
             raise FieldError("agent_id", "Say whose default conversation: agent_id.", where="query")
-        return ThreadRef(service.agents.retrieve(agent_id).id)
-    if conversation_id.startswith("agent-"):
-        return ThreadRef(service.agents.retrieve(whose(service, conversation_id) or "").id)
+        return own_thread(service, service.agents.retrieve(agent_id).id)
+    if conversation_id.startswith("agent-") or "/" in conversation_id:
+        whole = ThreadRef(service.agents.retrieve(whose(service, conversation_id) or "").id)
+        return whole if only_own() is None else own_thread(service, whole.agent_id)
     found = service.conversations.retrieve(conversation_id)
+    if only_own() not in (None, found.created_by):
+        raise NotFoundError(f"There is no conversation {conversation_id!r:.200}.")
     if agent_id is not None and service.agents.retrieve(agent_id).id != found.agent_id:
         raise NotFoundError(f"The agent has no conversation {conversation_id!r}.")
     return ThreadRef(found.agent_id, found.id)
+
+
+def own_thread(service: AgentService, agent_id: str) -> ThreadRef:
+    """Return the thread in which whoever asks talks with an agent, if none is named: its own, or a guest's."""
+    who = guest()
+    if who is None or "write" in who.rights:
+        return ThreadRef(agent_id)
+    if "talk" not in who.rights:  # who only reads
+        return ThreadRef(agent_id)
+    return ThreadRef(agent_id, service.grants.conversation(agent_id, current_user()).id)
+
+
+def talks_in(service: AgentService, agent_id: str, conversation: str | None) -> str | None:
+    """Return the conversation that a message goes to: the one that is named, if whoever asks may talk there.
+
+    Raises
+    ------
+    ForbiddenError
+        It is somebody else's: a guest talks in conversations of their own, or with `write` in any.
+    """
+    if guest() is None:
+        return conversation
+    if conversation is None:
+        return own_thread(service, agent_id).conversation
+    who = guest()
+    found = service.conversations.retrieve(conversation)
+    if found.created_by != current_user() and (who is None or "write" not in who.rights):
+        raise ForbiddenError("A guest talks in conversations of their own.")
+    return conversation
 
 
 def in_sight(service: AgentService, place: ThreadRef) -> list[str]:
@@ -68,7 +101,9 @@ def _first(service: AgentService, place: ThreadRef) -> Message:
     """Return the system prompt of a thread as a message."""
     state = service.agents.retrieve(place.agent_id)
     try:
-        prompt = service.runs.system_prompt(place.agent_id, place.conversation)
+        # Who may only talk reads nothing of the memory in it.
+        hidden = only_own() is not None
+        prompt = "" if hidden else service.runs.system_prompt(place.agent_id, place.conversation)
     except LettaError:  # a model that is not to be had now
         prompt = state.instructions
     return Message(

@@ -92,7 +92,7 @@ def replay(tx: Tx, run_id: str, label: str, depth: int = 0) -> tuple[str, list[E
     for part in parts:
         found += _events(part, before, name, label)
         before += part.messages
-    sender = (asked[-1].name or "") if asked and asked[-1].sender_id else ""
+    sender = asked[-1].speaker if asked else ""
     if (shown or sender) and isinstance(found[0], RunStarted):
         found[0] = found[0].model_copy(update={"pictures": shown, "sender": sender})
     return asked[0].bare if asked else "", found

@@ -445,9 +445,8 @@ class Runner:
 
 
 def _sender(incoming: Sequence[Message]) -> str:
-    """Return the name of the agent that spoke a message; empty where a person did."""
-    said = incoming[-1] if incoming else None
-    return (said.name or said.sender_id) if said is not None and said.sender_id else ""
+    """Return the name of the agent or guest that spoke a message; empty where the owner did."""
+    return incoming[-1].speaker if incoming else ""
 
 
 def _pictures(incoming: Sequence[Message]) -> list[Picture]:

@@ -89,11 +89,13 @@ class Field:
             "group_id": "nothing",
         }
 
-    def token(self, rights: Rights, agent: str | None = None) -> dict[str, str]:
+    def token(
+        self, rights: Rights, agent: str | None = None, user: str | None = None
+    ) -> dict[str, str]:
         """Make a token and return the header that carries it; its name is `last`."""
         self._made += 1
         self.last = f"token {self._made}"
-        _, token = self.service.tokens.create(self.last, rights, agent=agent)
+        _, token = self.service.tokens.create(self.last, rights, agent=agent, user=user)
         return {"Authorization": f"Bearer {token}"}
 
     def operations(self) -> Iterator[tuple[str, str, str]]:

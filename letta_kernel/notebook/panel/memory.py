@@ -176,6 +176,8 @@ def _as_read(message: Message) -> Message:
     """Return a message in which an answer given by a call stands as its text, and who speaks beside it."""
     if message.sender_id:
         return message.model_copy(update={"content": message.bare})
+    if message.speaker:
+        return message.model_copy(update={"name": message.speaker})
     others = [call for call in message.tool_calls if call.name != ANSWER_TOOL]
     if len(others) == len(message.tool_calls) or not message.said:
         return message

@@ -35,6 +35,7 @@ from letta_kernel.server.schemas.requests import (
     ToolReturnIn,
     ToolReturnsIn,
 )
+from letta_kernel.server.threads import talks_in
 from letta_kernel.service import AgentService, Decision
 from letta_kernel.stop_reasons import failed
 from letta_kernel.tools import skills
@@ -73,6 +74,7 @@ def asked_for(request: MessageRequest) -> dict[str, Any]:
     model = model_name(request.override_model, "override_model")
     if model is not None or request.override_system is not None:
         authorization.need("write")
+        authorization.need_owner("Choosing a model or a system prompt")
     options: dict[str, Any] = {"max_steps": request.max_steps, "model": model}
     if request.override_system is not None:
         options["system"] = request.override_system
@@ -109,7 +111,7 @@ def begin(
     ]
     reader = ContentReader(service)
     answers, said = read(request, reader)
-    conversation: str | None = options.get("conversation")
+    conversation = options["conversation"] = talks_in(service, ref, options.get("conversation"))
     pending = service.runs.pending(ref, conversation)
     recent: list[Message] = []
     if pending or answers:
@@ -265,6 +267,8 @@ def read(
 def message_of(given: MessageIn, field: str, reader: ContentReader) -> Message:
     """Return a message that a client sent, as one of ours; *field* says where it stood."""
     said = reader.read(given.content, f"{field}.content")
+    if authorization.guest() is not None and (given.role != "user" or given.sender_id):
+        raise FieldError(f"{field}.role", "A guest speaks as the user, in their own name.")
     if not said[0].strip():
         raise FieldError(f"{field}.content", "The message is empty.")
     message = _message(given.role, said, given.name)

@@ -21,9 +21,11 @@ from letta_kernel.server import authorization, logs
 from letta_kernel.server.errors import DrainingError, TooManyRunsError
 from letta_kernel.server.remedies import WORDS
 from letta_kernel.server.run_watch import RunWatch
+from letta_kernel.server.threads import talks_in
 from letta_kernel.service import AgentService, Decision
 from letta_kernel.service.event_log import Gap, RunLog
 from letta_kernel.tools.execute import ToolHost
+from letta_kernel.users import current_user
 
 log = logging.getLogger("letta_kernel")
 
@@ -52,6 +54,7 @@ class LiveRun:
         self._words = words
         self.id = ""
         self.agent_id = ""
+        self.user = current_user()  # who began it
         self.log = RunLog()
         self.error: BaseException | None = None
         self.extra: dict[str, Any] = {}
@@ -109,7 +112,7 @@ class RunManager:
         self._words = words
         self._host_of = host_of
         self._runs: dict[str, LiveRun] = {}
-        self._begun: OrderedDict[tuple[str, str], str] = OrderedDict()
+        self._begun: OrderedDict[tuple[str, str, str], str] = OrderedDict()
         self._going = 0
         self._draining = False
         self._lock = threading.Lock()
@@ -133,12 +136,12 @@ class RunManager:
     def begun_by(self, agent_id: str, request_id: str) -> str | None:
         """Return the run that a client's request of this id began already."""
         with self._lock:
-            return self._begun.get((agent_id, request_id))
+            return self._begun.get((agent_id, current_user(), request_id))
 
     def note_request(self, agent_id: str, request_id: str, run_id: str) -> None:
         """Remember which run a client's request began."""
         with self._lock:
-            self._begun[agent_id, request_id] = run_id
+            self._begun[agent_id, current_user(), request_id] = run_id
             if len(self._begun) > KEPT_REQUESTS:
                 self._begun.popitem(last=False)
 
@@ -168,6 +171,7 @@ class RunManager:
         run = LiveRun(agent_ref, self._words)
 
         def begin(live: Callable[[Event], None]) -> Iterator[Event]:
+            options["conversation"] = talks_in(self.service, agent_ref, options.get("conversation"))
             if self._host_of is not None:
                 options["host"] = self._host_of(self.service.agents.retrieve(agent_ref).id)
             if isinstance(message, str):

@@ -28,7 +28,6 @@ from letta_kernel.server.schemas.messages import (
 from letta_kernel.server.schemas.model_settings import check_format
 from letta_kernel.server.schemas.requests import MessageRequest, StreamedRequest
 from letta_kernel.server.schemas.runs import ASKED, RunShape, to_run, told
-from letta_kernel.server.threads import ThreadRef
 from letta_kernel.service.runs import GOING
 
 router = APIRouter(tags=["agents"])
@@ -101,7 +100,7 @@ def list_messages(
     assistant_message_tool_kwarg: str = "message",
 ) -> list[LettaMessage]:
     """List the messages of an agent; one of several parts comes as several, and counts once."""
-    place = ThreadRef(agent_of(service, agent_id))
+    place = threads.own_thread(service, agent_of(service, agent_id))
     if conversation_id is not None:
         place = threads.place_of(service, conversation_id, place.agent_id)
     view = View(
@@ -160,14 +159,19 @@ def cancel_messages(
     cancelling, with 202: it ends with its next step, or when the lease of a holder that is gone is over.
     """
     owner = agent_of(service, agent_id)
+    mine = authorization.own_runs()
     wanted = list(dict.fromkeys((asked.run_ids if asked else None) or ()))
     for run_id in wanted:
-        if service.runs.retrieve(run_id).agent_id != owner:
+        run = service.runs.retrieve(run_id)
+        if run.agent_id != owner or mine not in (None, run.created_by):
             raise NotFoundError(f"The agent has no run {run_id!r:.200}.")
     if not wanted:
-        going = service.runs.list(agent_ids=[owner], statuses=GOING, limit=MAX_LIMIT)
+        going = service.runs.list(
+            agent_ids=[owner], statuses=GOING, created_by=mine, limit=MAX_LIMIT
+        )
+        own = threads.own_thread(service, owner)
         wanted = [run.id for run in going]
-        if (waits := service.runs.waiting(owner)) is not None:
+        if (waits := service.runs.waiting(owner, own.conversation)) is not None:
             wanted.append(waits)
     return told(live.end(wanted))
 

@@ -11,7 +11,7 @@ from pydantic import Field
 from letta_kernel.errors import NotFoundError
 from letta_kernel.models import registry
 from letta_kernel.records import REST
-from letta_kernel.server.authorization import own_agent, visible
+from letta_kernel.server.authorization import own_agent, shared, visible
 from letta_kernel.server.deps import Page, Service
 from letta_kernel.server.errors import FieldError
 from letta_kernel.server.events.contents import ContentReader
@@ -19,7 +19,7 @@ from letta_kernel.server.events.requests import message_of
 from letta_kernel.server.paging import Cursor, page
 from letta_kernel.server.routes.conversations import compacted
 from letta_kernel.server.schemas.agent_requests import AgentCreate, AgentUpdate
-from letta_kernel.server.schemas.agents import AgentShape, Include, to_agent
+from letta_kernel.server.schemas.agents import AgentShape, Include, to_agent, to_shared
 from letta_kernel.server.schemas.base import Asked, Shape
 from letta_kernel.server.schemas.blocks import BLOCK_LIMIT, from_create
 from letta_kernel.server.schemas.conversations import CompactionShape
@@ -107,13 +107,33 @@ def list_agents(
     found = visible(found)
     if created_by_id is not None:
         found = [state for state in found if state.created_by == created_by_id]
-    return [to_agent(view, include) for view in service.agents.views(page(found, cursor))]
+    others = [] if tags or identity_id or identifier_keys or last_stop_reason else shared()
+    foreign = {
+        one.state.id: one
+        for one in others
+        if name in (None, one.name, one.state.name)
+        and (query_text or "").lower() in one.name.lower()
+        and created_by_id in (None, one.state.created_by)
+    }
+    # Other people's stand behind one's own, in the same order.
+    theirs = sorted(
+        (one.state for one in foreign.values()),
+        key=lambda state: (state.created_at, state.id),
+        reverse=cursor.newest_first,
+    )
+    wanted = page([*found, *theirs], cursor)
+    mine = {one.id for one in found}
+    views = iter(service.agents.views([one for one in wanted if one.id in mine]))
+    return [
+        to_agent(next(views), include) if one.id in mine else to_shared(foreign[one.id])
+        for one in wanted
+    ]
 
 
 @router.get("/agents/count", operation_id="count_agents")
 def count_agents(service: Service) -> int:
     """Return how many agents there are."""
-    return len(visible(service.agents.list()))
+    return len(visible(service.agents.list())) + len(shared())
 
 
 @router.post("/agents", operation_id="create_agent")

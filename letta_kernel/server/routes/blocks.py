@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query
 
 from letta_kernel.records import Block
-from letta_kernel.server.authorization import own_agent, visible
+from letta_kernel.server.authorization import guest, own_agent, visible
 from letta_kernel.server.deps import Page, PageOldestFirst, Service
 from letta_kernel.server.errors import FieldError, ForbiddenError
 from letta_kernel.server.paging import Cursor, page, page_of
@@ -221,7 +221,13 @@ def _change(service: AgentService, block: Block, asked: BlockUpdate) -> Block:
 def _check_reach(service: AgentService, block: Block, changes: dict[str, Any]) -> None:
     """With a token of one agent change of a block that others have what the agent itself can: its text."""
     changed = {name for name, value in changes.items() if getattr(block, name) != value}
-    if own_agent() is None or not changed or service.blocks.agents(block.id) == [own_agent()]:
+    alone = own_agent() is None or service.blocks.agents(block.id) == [own_agent()]
+    if guest() is not None and changed and (not alone or block.read_only or changed != {"value"}):
+        raise ForbiddenError(
+            f"A guest gives the block {block.label!r:.200} another text at most, and only where no other "
+            "agent has it and it may be written."
+        )
+    if alone or not changed:
         return
     if block.read_only or changed != {"value"}:
         may = "can only be read" if block.read_only else "can be given another text, and no more"

@@ -11,7 +11,7 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from letta_kernel.agent.window import Mode
 from letta_kernel.errors import ConflictError
 from letta_kernel.server import threads
-from letta_kernel.server.authorization import need, whose
+from letta_kernel.server.authorization import need, need_owner, only_own, own_runs, whose
 from letta_kernel.server.deps import Live, Page, Service
 from letta_kernel.server.errors import FieldError, NothingThereError
 from letta_kernel.server.events import requests, sse
@@ -52,6 +52,7 @@ def create(
     changes = changes_of(asked or ConversationIn(), {})
     if changes.get("model") or changes.get("settings"):
         need("write")
+        need_owner("Choosing a model")
     made = service.conversations.create(whose(service, agent_id) or "", **changes)
     return to_conversation(made, threads.in_sight(service, ThreadRef(made.agent_id, made.id)))
 
@@ -79,6 +80,7 @@ def list_all(
         limit=limit,
         order_by=order_by,
         newest_first=order == "desc",
+        created_by=only_own(),
     )
     return [to_conversation(one) for one in found]
 
@@ -94,6 +96,8 @@ def retrieve(conversation_id: str, service: Service) -> ConversationShape:
 def update(conversation_id: str, asked: ConversationChange, service: Service) -> ConversationShape:
     """Change what a conversation is called, archive it, or give it a model of its own."""
     changes = changes_of(asked, service.conversations.retrieve(conversation_id).settings)
+    if "model" in changes or "settings" in changes:
+        need_owner("Choosing a model")
     return to_conversation(service.conversations.update(conversation_id, **changes))
 
 
@@ -131,8 +135,13 @@ def cancel(
 ) -> JSONResponse:
     """End the runs of a conversation, wherever they go on, and what waits in it; see `cancel_messages`."""
     place = threads.place_of(service, conversation_id, agent_id)
-    going = service.runs.list(thread_id=place.thread_id, statuses=GOING, limit=MAX_LIMIT)
+    mine = own_runs()
+    going = service.runs.list(
+        thread_id=place.thread_id, statuses=GOING, created_by=mine, limit=MAX_LIMIT
+    )
     waits = service.runs.waiting(place.agent_id, place.conversation)
+    if waits is not None and mine not in (None, service.runs.retrieve(waits).created_by):
+        waits = None
     return told(live.end([*(run.id for run in going), *([waits] if waits else [])]))
 
 

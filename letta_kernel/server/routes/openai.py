@@ -31,7 +31,7 @@ from letta_kernel.messages import (
     Usage,
 )
 from letta_kernel.records import AgentState
-from letta_kernel.server.authorization import visible, whose
+from letta_kernel.server.authorization import shared, visible, whose
 from letta_kernel.server.deps import Live, Service
 from letta_kernel.server.errors import (
     AGAIN,
@@ -171,9 +171,8 @@ def list_models(service: Service) -> AgentModels:
     """List the agents as OpenAI's clients list models; of one name the newest has it, others their ids."""
     agents = visible(service.agents.list())
     named = {state.name: state.id for state in agents}  # the last one is the newest
-    return AgentModels(
-        data=[_entry(one, one.name if named[one.name] == one.id else one.id) for one in agents]
-    )
+    entries = [_entry(one, one.name if named[one.name] == one.id else one.id) for one in agents]
+    return AgentModels(data=[*entries, *(_entry(one.state, one.name) for one in shared())])
 
 
 @models.get("/models/{model:path}", operation_id="openai_model")  # a name may hold slashes

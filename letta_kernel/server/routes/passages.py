@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query
 
 from letta_kernel.agent.settings import timezone_of
 from letta_kernel.errors import InvalidInputError, NotFoundError
-from letta_kernel.server.authorization import own_agent, visible, whose
+from letta_kernel.server.authorization import need_owner, own_agent, visible, whose
 from letta_kernel.server.deps import Service
 from letta_kernel.server.errors import FieldError
 from letta_kernel.server.paging import MAX_LIMIT, Cursor, bounded, seek
@@ -59,6 +59,7 @@ def create_passage(
     """Put a text of any length into archival memory; a long one becomes several passages."""
     if not asked.text.strip():
         raise FieldError("text", "There is no text to keep.")
+    _check_reach(service, agent_id)
     made = service.passages.create(
         asked.text,
         asked.tags or (),
@@ -119,6 +120,7 @@ def retrieve_origin(service: Service, agent_id: str, memory_id: str) -> OriginSh
 @router.delete("/agents/{agent_id}/archival-memory/{memory_id}", operation_id="delete_passage")
 def delete_passage(service: Service, agent_id: str, memory_id: str) -> None:
     """Delete a passage of archival memory."""
+    _check_reach(service, agent_id)
     service.passages.delete(memory_id, agent=agent_id)
 
 
@@ -144,6 +146,12 @@ def search_passages(service: Service, asked: PassageSearch) -> list[PassageFound
         timezone="UTC",
     )
     return [to_found(hit) for hit in hits]
+
+
+def _check_reach(service: AgentService, agent_id: str) -> None:
+    """A guest writes into nothing that other agents could have."""
+    if service.archives.list(agent=agent_id):
+        need_owner("Writing into an archive that agents share")
 
 
 def _archives(service: AgentService, agent_id: str) -> list[str]:

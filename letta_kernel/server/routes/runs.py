@@ -9,7 +9,7 @@ from fastapi.responses import StreamingResponse
 
 from letta_kernel.errors import ConflictError
 from letta_kernel.records import Step
-from letta_kernel.server.authorization import own_agent, whose
+from letta_kernel.server.authorization import only_own, own_agent, whose
 from letta_kernel.server.deps import Live, Page, PageOldestFirst, Service
 from letta_kernel.server.events import requests, sse
 from letta_kernel.server.events.messages import stored
@@ -57,6 +57,7 @@ def list_runs(
         statuses=GOING if active else statuses or (),
         stop_reason=stop_reason,
         conversation_id=conversation_id,
+        created_by=only_own(),
         before=cursor.before,
         after=cursor.after,
         limit=cursor.limit,

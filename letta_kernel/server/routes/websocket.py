@@ -56,6 +56,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Sequence
 from contextlib import aclosing, suppress
 from typing import Annotated, Any, Literal
 
@@ -68,8 +69,9 @@ from letta_kernel.errors import InvalidInputError, LettaError, NotFoundError
 from letta_kernel.messages import worded
 from letta_kernel.pictures.picture import MOST
 from letta_kernel.records import AgentState
-from letta_kernel.server import authorization
+from letta_kernel.server import authorization, rights, threads
 from letta_kernel.server.deps import project_of
+from letta_kernel.server.errors import ForbiddenError
 from letta_kernel.server.events.contents import ContentReader
 from letta_kernel.server.events.runs import RunManager
 from letta_kernel.server.remedies import WORDS
@@ -90,6 +92,7 @@ AUTH_SECONDS = 10.0
 _PROTOCOL = 1
 _MOST_NONSENSE = 20  # messages that are none, until the connection is closed
 _BEHIND = 64  # events a client may be behind before it gets the pieces of a text as one
+_REMEMBERED = 1000  # runs of which it is remembered whose they are
 _NO_AGENT, _TOO_MUCH, _NONSENSE = 4404, 1009, 1008
 
 
@@ -159,14 +162,19 @@ async def agent_socket(websocket: WebSocket, agent_id: str) -> None:
 
 async def _talk(websocket: WebSocket, agent_id: str) -> None:
     await websocket.accept()
-    project = project_of(websocket)
-    service = project.service
     try:
+        if (use := authorization.current_use()) is not None:
+            use = await rights.enter(websocket, use, "agent_socket")
+            rights.allow(use, "agent_socket")
+        project = project_of(websocket)
+        service = project.service
         ref = await anyio.to_thread.run_sync(authorization.whose, service, agent_id)
         agent = await anyio.to_thread.run_sync(service.agents.retrieve, ref or agent_id)
-        pending = await anyio.to_thread.run_sync(service.runs.pending, agent.id)
+        own = await anyio.to_thread.run_sync(threads.own_thread, service, agent.id)
+        pending = await anyio.to_thread.run_sync(service.runs.pending, agent.id, own.conversation)
     except LettaError as error:
-        code = _NO_AGENT if isinstance(error, NotFoundError | InvalidInputError) else 1011
+        hidden = NotFoundError | InvalidInputError | ForbiddenError
+        code = _NO_AGENT if isinstance(error, hidden) else 1011
         await websocket.close(code, _reason(error.in_words(WORDS)))
         return
     log = service.events.agent(agent.id)
@@ -176,11 +184,11 @@ async def _talk(websocket: WebSocket, agent_id: str) -> None:
         type="hello",
         protocol=_PROTOCOL,
         agent_id=agent.id,
-        agent_name=agent.name,
+        agent_name=authorization.alias() or agent.name,
         feed=log.id,
         seq=after,
         resumed=resumed,
-        running=log.running,
+        running=await socket.seen(log.running),
         pending=[call.model_dump() for call in pending],
     )
     await socket.serve(after)
@@ -200,12 +208,30 @@ class _Socket:
         self._websocket, self._agent, self._service = websocket, agent, service
         self._live, self._log = live, log
         self._sending = asyncio.Lock()
+        # Whose runs alone are told; None: everybody's.
+        self._person = authorization.only_own()
+        self._own: dict[str, bool] = {}
 
     async def say(self, **message: Any) -> None:
         """Send one message."""
         text = json.dumps(message, ensure_ascii=False)
         async with self._sending:
             await self._websocket.send_text(text.encode("utf-8", "replace").decode())
+
+    async def seen(self, run_ids: Sequence[str]) -> list[str]:
+        """Return those of some runs that the client may follow: a guest who does not read, their own."""
+        return [one for one in run_ids if self._person is None or await self._is_own(one)]
+
+    async def _is_own(self, run_id: str) -> bool:
+        if run_id not in self._own:
+            if len(self._own) > _REMEMBERED:
+                self._own.clear()
+            try:
+                run = await anyio.to_thread.run_sync(self._service.runs.retrieve, run_id)
+                self._own[run_id] = run.created_by == self._person
+            except LettaError:  # it waits for its turn
+                return False
+        return self._own[run_id]
 
     async def serve(self, after: int) -> None:
         """Go on until either side closes."""
@@ -224,7 +250,7 @@ class _Socket:
             async for one in events:
                 if isinstance(one, Gap):
                     await self.say(type="gap", after=one.after, until=one.number)
-                elif one is not None:
+                elif one is not None and await self.seen([one.run_id]):
                     event = worded(one.event, WORDS).model_dump(mode="json")
                     await self.say(type="event", seq=one.number, run_id=one.run_id, event=event)
 
@@ -285,6 +311,7 @@ class _Socket:
         if isinstance(asked, Send):
             if asked.model is not None:
                 authorization.need("write")
+                authorization.need_owner("Choosing a model")
             options.update(role=asked.role, max_steps=asked.max_steps, model=asked.model)
             options["wait"] = "here" if asked.wait else False
             parts = [ContentPart(type="image", source=one) for one in asked.images]
@@ -299,15 +326,20 @@ class _Socket:
         return run.id
 
     async def _stop(self, asked: Stop) -> None:
+        mine = authorization.own_runs()
+
         def stop() -> list[str]:
             agent_id, wanted = self._agent.id, asked.run_id
-            going = self._service.runs.list(agent_ids=[agent_id], statuses=GOING)
-            ids = dict.fromkeys([*self._log.running, *(run.id for run in going)])
+            found = self._service.runs.list(agent_ids=[agent_id], statuses=GOING, created_by=mine)
+            ids = dict.fromkeys([*self._log.running, *(run.id for run in found)])
+            if mine is not None:
+                ids = dict.fromkeys(run.id for run in found)
             return [one for one in ids if wanted in (None, one) and self._service.runs.cancel(one)]
 
         stopped = await anyio.to_thread.run_sync(stop)
         queued = self._live.get(asked.run_id or "")  # it waits its turn, and does not run yet
-        if not stopped and queued is not None and queued.agent_id == self._agent.id:
+        theirs = queued is not None and mine in (None, queued.user)
+        if not stopped and queued is not None and theirs and queued.agent_id == self._agent.id:
             queued.cancel()
             stopped = [queued.id]
         if not stopped:

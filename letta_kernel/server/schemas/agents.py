@@ -13,7 +13,8 @@ from letta_kernel.agent.prompts import INSTRUCTIONS
 from letta_kernel.models import plugins
 from letta_kernel.models.registry import choose_model
 from letta_kernel.records import REST, AgentState
-from letta_kernel.server.authorization import own_agent
+from letta_kernel.server.authorization import alias, only_own, own_agent
+from letta_kernel.server.directory import Shared
 from letta_kernel.server.handles import embedding_handle, endpoint_type, model_handle
 from letta_kernel.server.schemas.base import Shape
 from letta_kernel.server.schemas.blocks import BlockResponse, to_block
@@ -126,9 +127,13 @@ class AgentShape(Shape):
 def to_agent(view: AgentView, include: Collection[str] | None = None) -> AgentShape:
     """Return an agent in the API's shape, with the relations *include* names (None: all)."""
     state = view.state
+    if only_own() is not None:  # who talks with it, and no more
+        return _outside(state, alias() or state.name)
     wanted = ALL if include is None else include
     if own_agent() is not None:  # identities and groups tell who else they have
         wanted = [one for one in wanted if one not in ("agent.identities", "agent.managed_group")]
+    if alias():  # the owner's functions and secrets are not a guest's to read
+        wanted = [one for one in wanted if one not in ("agent.tools", "agent.secrets")]
     kept = state.metadata.get(REST) or {}
     handle = model_handle(choose_model(state.model))
     settings = to_settings(handle, state.settings, kept.get("model_settings") or {})
@@ -142,6 +147,7 @@ def to_agent(view: AgentView, include: Collection[str] | None = None) -> AgentSh
     group = to_group(view.manages) if view.manages and "agent.managed_group" in wanted else None
     return AgentShape.of(
         state,
+        name=alias() or state.name,
         agent_type=agent_type,
         description=state.description or None,
         system=state.instructions or INSTRUCTIONS[state.style],
@@ -177,6 +183,42 @@ def to_agent(view: AgentView, include: Collection[str] | None = None) -> AgentSh
         last_run_duration_ms=int(run.seconds * 1000) if run and run.seconds is not None else None,
         last_stop_reason=run.stop_reason if run else None,
         last_updated_by_id=state.created_by,
+    )
+
+
+def to_shared(one: Shared) -> AgentShape:
+    """Return an agent that another person has granted, as a list shows it: what it is called and is for."""
+    return _outside(one.state, one.name)
+
+
+def _outside(state: AgentState, name: str) -> AgentShape:
+    handle = model_handle(choose_model(state.model))
+    agent_type = "letta_v1_agent" if state.style == "native" else "memgpt_v2_agent"
+    return AgentShape(
+        id=state.id,
+        name=name,
+        agent_type=agent_type,
+        description=state.description or None,
+        system="",
+        model=handle,
+        model_settings=None,
+        embedding=embedding_handle(state.embedding),
+        llm_config=_llm_config(state, handle, None),
+        memory=Memory(blocks=[], agent_type=agent_type),
+        blocks=[],
+        tools=[],
+        tags=[],
+        tool_rules=[],
+        metadata={},
+        identities=[],
+        identity_ids=[],
+        secrets=[],
+        tool_exec_environment_variables=[],
+        timezone=state.settings.get("timezone") or "UTC",
+        created_at=state.created_at,
+        updated_at=state.updated_at,
+        created_by_id=state.created_by,
+        multi_agent_group=None,
     )
 
 

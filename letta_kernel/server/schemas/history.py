@@ -134,7 +134,8 @@ def _shapes(message: Message, view: View, waiting: Mapping[str, str]) -> Iterato
         case "event" if message.name == "tool_rule":
             yield UserMessage(content=message.content, name=message.name, otid=otid, **shared)
         case "user":
-            yield UserMessage(content=_contents(message), name=message.name, otid=otid, **shared)
+            who = message.name or message.speaker or None
+            yield UserMessage(content=_contents(message), name=who, otid=otid, **shared)
         case "system" | "event":
             yield SystemMessage(content=message.content, name=message.name, otid=otid, **shared)
         case "summary":

@@ -1,0 +1,122 @@
+"""Who asks, and what is shared with whom: an extension, not Letta's."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query
+from pydantic import Field
+
+from letta_kernel import users
+from letta_kernel.records import Grant
+from letta_kernel.server import authorization
+from letta_kernel.server.deps import Service
+from letta_kernel.server.schemas.base import Asked, Shape
+from letta_kernel.service import AgentService
+
+router = APIRouter(tags=["people"])
+
+Right = Literal["read", "talk", "write"]
+
+
+class SharedShape(Shape):
+    """An agent of another person's, as whoever asks may use it."""
+
+    agent: str = Field(description="What to call it: `owner/name`.")
+    agent_id: str
+    rights: list[Right]
+    tools: list[str] = Field(description="The owner's tools that run for you, too.")
+    description: str | None = None
+
+
+class Me(Shape):
+    """Who asks, and what they may."""
+
+    user: str = Field(description="The person's name.")
+    owner: bool = Field(description="Whether there is a project of their own here.")
+    rights: Right
+    teach: bool = Field(False, description="Whether this token tells what every person uses.")
+    shared: list[SharedShape] = Field(description="What others have granted.")
+
+
+class GrantShape(Shape):
+    """What somebody may with an agent of this project."""
+
+    id: str
+    agent_id: str
+    agent: str = Field(description="Its name.")
+    user: str
+    rights: list[Right]
+    tools: list[str]
+    created_at: datetime
+    updated_at: datetime
+    created_by_id: str | None = None
+
+
+class GrantIn(Asked):
+    """Who is to get what; what they had of that agent before is replaced, its tools if any are named."""
+
+    agent_id: str = Field(description="The agent, by id or name.")
+    user: str
+    rights: Right | list[Right] = Field(min_length=1)
+    tools: list[str] | None = Field(
+        None, max_length=100, description="Tools of the agent that run for the guest, by name."
+    )
+
+
+@router.get("/me", operation_id="retrieve_me")
+def retrieve_me() -> Me:
+    """Say who asks, and which agents of other people they may use."""
+    use = authorization.current_use()
+    home = use is None or use.directory.home(use.token.user) is not None
+    return Me(
+        user=users.current_user(),
+        owner=home,
+        rights="write" if use is None else use.token.rights,
+        teach=use is None or use.token.teach,
+        shared=[
+            SharedShape(
+                agent=one.name,
+                agent_id=one.state.id,
+                rights=[right for right in ("read", "talk", "write") if right in one.grant.rights],
+                tools=one.grant.tools,
+                description=one.state.description or None,
+            )
+            for one in authorization.shared()
+        ],
+    )
+
+
+@router.get("/grants", operation_id="list_grants")
+def list_grants(
+    service: Service,
+    agent_id: Annotated[str | None, Query(description="Only of this agent, by id or name.")] = None,
+) -> list[GrantShape]:
+    """List what others may with your agents, oldest first."""
+    return [_shape(service, one) for one in service.grants.list(agent_id)]
+
+
+@router.post("/grants", operation_id="create_grant")
+def create_grant(service: Service, asked: GrantIn) -> GrantShape:
+    """Let another person use an agent of yours."""
+    rights = [asked.rights] if isinstance(asked.rights, str) else asked.rights
+    made = service.grants.grant(asked.agent_id, asked.user, *rights, tools=asked.tools)
+    return _shape(service, made)
+
+
+@router.delete("/grants", operation_id="delete_grant")
+def delete_grant(
+    service: Service,
+    agent_id: Annotated[str, Query(description="The agent, by id or name.")],
+    user: Annotated[str, Query(description="Who is not to use it any more.")],
+) -> GrantShape:
+    """Take back what somebody may; what goes on with it ends within a second."""
+    state = service.agents.retrieve(agent_id)
+    gone = service.grants.revoke(state.id, user)
+    return _shape(service, gone)
+
+
+def _shape(service: AgentService, grant: Grant) -> GrantShape:
+    name = service.agents.retrieve(grant.agent_id).name
+    return GrantShape.of(grant, agent=name, user=grant.guest)
