@@ -63,6 +63,10 @@ def project_of(folder: Path) -> Path:
 
 def is_there(home: Path) -> bool:
     """Whether the folder *home* holds a project: looking must not make one."""
+    from letta_kernel import settings
+
+    if settings.STORE():
+        return True
     # The record alone: there was one, and its store was lost.
     return any((home / name).exists() for name in ("letta.duckdb", "letta.duckdb.last"))
 

@@ -229,6 +229,14 @@ INDEX_ENDPOINT = Variable(
     "where an object storage other than AWS's answers: `https://HOST:PORT`, or `http://` for one in the same "
     "network",
 )
+STORE = _secret(
+    "STORE",
+    "where the agents' rows are, if not in a file of the project's folder: "
+    "`postgresql://USER@HOST/DATABASE?project=NAME` (`.[postgres]`, [docs/postgresql.md](docs/postgresql.md))",
+)
+STORE_CONNECTIONS = _whole(
+    "STORE_CONNECTIONS", 8, "connections to PostgreSQL that a process has at most"
+)
 APPROVAL = Variable(
     "LETTA_APPROVAL",
     "deny",

@@ -6,6 +6,9 @@ the same time, and every commit checks that the lease is still ours.
 A step without calls is one commit, at its end. One with calls is written when they are about to have an
 effect: the message that asks for them goes first, marked as begun; what changes our own store is committed
 together with its result; other results follow as they come, the last of them with the step's end.
+
+All writes but those of `Journal.effect` are not strict (`Database.run`): they begin by changing the row of
+the lease, by its fence, so that nobody else writes to the agent's history until they are committed.
 """
 
 from __future__ import annotations
@@ -104,7 +107,7 @@ class Journal:
         self._may_hold = True
         try:
             with Uninterrupted(waits=True):
-                opened = self.database.run(work)
+                opened = self.database.run(work, strict=False)
             keeper.keep(self)
         except BaseException as error:
             if isinstance(error, LettaError) and not isinstance(error, StoreError):
@@ -139,7 +142,7 @@ class Journal:
             return [*written, *self._marked(tx, end)]
 
         with Uninterrupted():
-            written = self.database.run(work)
+            written = self.database.run(work, strict=False)
             request_parts.kept(self.database, step.agent_id, parts)
             if end is not None:
                 self._end()
@@ -157,7 +160,8 @@ class Journal:
     ) -> list[Message]:
         """Write part of a step; the calls *begun* are about to have an effect outside the store."""
         written = self.database.run(
-            lambda tx: self._begin(tx, step, added, begun, None if opened else parts)
+            lambda tx: self._begin(tx, step, added, begun, None if opened else parts),
+            strict=False,
         )
         request_parts.kept(self.database, step.agent_id, parts)
         self._heed()
@@ -226,7 +230,7 @@ class Journal:
             return self._append(tx, [summary], first)
 
         with Uninterrupted():
-            written = self.database.run(work)
+            written = self.database.run(work, strict=False)
         self._heed()
         return written
 
@@ -246,7 +250,7 @@ class Journal:
             return self._marked(tx, reason)
 
         with Uninterrupted():
-            written = self.database.run(work)
+            written = self.database.run(work, strict=False)
             self._end()
         return written
 
@@ -326,7 +330,8 @@ class Journal:
         thread_id = self.state.thread_id
         try:
             self.database.run(
-                lambda tx: agents.renew(tx, thread_id, self._owner, self._fence, LEASE_SECONDS)
+                lambda tx: agents.renew(tx, thread_id, self._owner, self._fence, LEASE_SECONDS),
+                strict=False,
             )
         except ConflictError:
             if keeper.drop(self):

@@ -66,6 +66,7 @@ class AgentService:
     ----------
     home : the project folder; by default ``LETTA_HOME``, or ``.letta`` beside the notebook or where the process
         began. It is made on first use. Several services, in several processes, may share one folder.
+    store : where its rows are, as in ``LETTA_STORE``, which counts if this is None; empty is a file in *home*.
 
     Attributes
     ----------
@@ -90,8 +91,8 @@ class AgentService:
     a method is about comes first, whose it is follows as ``agent=``, ``archive=`` or ``folder=``.
     """
 
-    def __init__(self, home: Path | str | None = None) -> None:
-        core = Core(home)
+    def __init__(self, home: Path | str | None = None, store: str | None = None) -> None:
+        core = Core(home, store)
         self.home = core.home
         self.database = core.database
         self._keys_back = keys.look_beside(self.home)

@@ -37,7 +37,7 @@ _QUERIES = {
     "runs": ("SELECT agent_id, fence, owner IS NULL, waiting FROM leases",),
     "passages": (
         "SELECT agent_id, count(*), max(seq), count(superseded_by) FROM passages"
-        " WHERE NOT ends_with(agent_id, '/past') GROUP BY agent_id",
+        " WHERE agent_id NOT LIKE '%/past' GROUP BY agent_id",
         # Edits, of those an index was told of, and what forks did to passages they inherited.
         "SELECT NULL, (SELECT value FROM counters WHERE owner_id = 'outbox' AND kind = 'entries'),"
         " (SELECT count(*) FROM passage_marks)",

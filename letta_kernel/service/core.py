@@ -62,11 +62,12 @@ class Core:
     ----------
     home : the project folder; by default ``LETTA_HOME``, or ``.letta`` beside the notebook or where the process
         began. It is made on first use.
+    store : where its rows are, as in ``LETTA_STORE``, which counts if this is None; empty is a file in *home*.
     """
 
-    def __init__(self, home: Path | str | None = None) -> None:
+    def __init__(self, home: Path | str | None = None, store: str | None = None) -> None:
         self.home = project_folder(home)
-        self.database = Database(self.home)
+        self.database = Database(self.home, store=store)
         self._told = self._offered = False
         self._ask_again = 0.0
         self._later: list[str] = []

@@ -15,7 +15,7 @@ from letta_kernel.store import (
     lease,
 )
 from letta_kernel.store.database import Tx
-from letta_kernel.store.driver_errors import Conflict
+from letta_kernel.store.driver import Conflict
 from letta_kernel.store.encrypted_tables import EncryptedTable
 from letta_kernel.store.mapping import Where, dump
 
@@ -130,7 +130,10 @@ def acquire(tx: Tx, agent_id: str, owner: str, seconds: float) -> int:
     NotFoundError
         There is no such agent.
     """
-    row = tx.one("SELECT owner, fence FROM leases WHERE agent_id = $1", (agent_id,))
+    # A write that changes nothing: from now on nobody else writes this row, whoever waits in it.
+    row = tx.one(
+        "UPDATE leases SET fence = fence WHERE agent_id = $1 RETURNING owner, fence", (agent_id,)
+    )
     if row is None:
         raise NotFoundError(f"There is no agent {agent_id}.")
     holder, fence = row
@@ -262,7 +265,7 @@ def advance(
         row = (known.seq + count, now_waiting, True, known.posted, False) if done == (1,) else None
     else:
         sql += " AND owner IS NOT NULL"
-        asked = "coalesce(ends_with(owner, '/' || stop), false)"
+        asked = "coalesce(right(owner, length(stop) + 1) = '/' || stop, false)"
         returning = f" RETURNING next_seq, waiting, queue IS NULL, posted IS NOT NULL, {asked}"
         row = tx.one(sql + returning, values, within=known_leases.OF_RUNS)
     if row is None:

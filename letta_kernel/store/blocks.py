@@ -15,7 +15,7 @@ from letta_kernel.errors import ConflictError, InvalidInputError, NotFoundError
 from letta_kernel.ids import now, storable
 from letta_kernel.records import Block, BlockVersion
 from letta_kernel.store.database import Tx
-from letta_kernel.store.driver_errors import Conflict
+from letta_kernel.store.driver import Conflict
 from letta_kernel.store.mapping import Links, Table, Where
 
 _BLOCKS = Table("blocks", Block, json=("metadata",))

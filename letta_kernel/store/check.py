@@ -28,6 +28,7 @@ from letta_kernel.store import (
 )
 from letta_kernel.store.database import Tx
 from letta_kernel.store.database_file import CONFIG, FILE, copy_file, copy_store, discard
+from letta_kernel.store.duck_transaction import DuckTx
 from letta_kernel.store.invariants import Finding
 from letta_kernel.store.lock import HomeLock, ReadersLock
 from letta_kernel.store.lock_wait import LockWait
@@ -136,7 +137,7 @@ def _files(path: Path, temp: Path) -> list[Finding]:
 def _transaction(temp: Path, *, keep: bool) -> Iterator[Tx]:
     connection = opening.open_database(temp, CONFIG)
     try:
-        tx = Tx(connection, temp, Counter())
+        tx = DuckTx(connection, temp, Counter())
         yield tx
         if tx.begun:
             connection.execute("COMMIT" if keep else "ROLLBACK")

@@ -20,9 +20,9 @@ from letta_kernel.errors import ReadOnlyError
 from letta_kernel.hooks import users_code
 from letta_kernel.store import automatic_backups, filesystem, last_commit, opening
 from letta_kernel.store.database_file import CONFIG
+from letta_kernel.store.duck_transaction import DuckTx
 from letta_kernel.store.lock import HomeLock, ReadersLock
 from letta_kernel.store.lock_wait import LockWait
-from letta_kernel.store.transaction import Tx
 
 LEASE = 0.25
 """Seconds that an idle connection is kept open."""
@@ -59,7 +59,7 @@ class SharedConnection:
         self.record = last_commit.Recorder(path)
         self.engine: duckdb.DuckDBPyConnection | None = None  # kept while the file is closed
         self.open: duckdb.DuckDBPyConnection | None = None
-        self.tx: Tx | None = None  # the one that goes on
+        self.tx: DuckTx | None = None  # the one that goes on
         self._taken = self._last_used = 0.0
         self._cost = 0.03  # seconds that a hand-over takes, as measured lately
         self._tidy = False

@@ -12,14 +12,11 @@ import duckdb
 
 from letta_kernel.errors import ConflictError, InvalidInputError, ReadOnlyError, StoreError
 from letta_kernel.remedies import Do, remedy
+from letta_kernel.store.driver import Conflict
 
 # DuckDB takes a question mark for the start of options, and a backslash for a slash, also where the path is
 # a link to such a folder; LanceDB refuses control characters; neither takes bytes that are no text.
 _UNUSABLE = re.compile(r"[?\x00-\x1f\x7f\ud800-\udfff]" + (r"|\\" if os.name == "posix" else ""))
-
-
-class Conflict(Exception):
-    """Another writer changed the same rows meanwhile: try the whole transaction again."""
 
 
 def check_folder(folder: Path) -> None:

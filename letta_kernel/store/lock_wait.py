@@ -26,6 +26,10 @@ class LockWait:
     since : when (`time.monotonic`) this process began to wait for the store in vain, None if it did not: a
         request that was in the process's own queue since then has waited too.
     copy : whether `AnswerFromCopy` is to be raised once.
+
+    Attributes
+    ----------
+    began, until : when it began and when it ends (`time.monotonic`).
     """
 
     def __init__(
@@ -40,7 +44,7 @@ class LockWait:
         if asked is not None and since is not None:
             began = min(now, max(asked.began, since))
         self.began = began
-        self._until = max(began + timeout, now + min(timeout, _LEAST))
+        self.until = max(began + timeout, now + min(timeout, _LEAST))
         self._tells_at = began + waiting.TELLS_AFTER
         self._told = began + timeout <= now  # the error comes soon, and says it
         self._copy = copy
@@ -48,7 +52,7 @@ class LockWait:
     def left(self, most: float = 60.0) -> float:
         """Return the seconds until `passed` is to be called, which are *most* at most."""
         now = time.monotonic()
-        ends = self._until if self._told else min(self._until, self._tells_at)
+        ends = self.until if self._told else min(self.until, self._tells_at)
         return min(max(ends - now, 0.001), most)
 
     def passed(self, home: Path, holder: Callable[[], str]) -> None:
@@ -71,7 +75,7 @@ class LockWait:
         if self._copy and now >= self._tells_at:
             self._copy = False
             raise AnswerFromCopy
-        if now >= self._until:
+        if now >= self.until:
             raise StoreBusyError(
                 f"{home} has been in use by {holder()} for {now - self.began:.0f} s: wait for it, end it, or"
                 " set LETTA_HOME to another folder."

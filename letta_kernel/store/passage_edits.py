@@ -224,7 +224,7 @@ def unmark(tx: Tx, gone: Sequence[str]) -> None:
     """Let the passages stand again that purged ones had superseded."""
     sql = (
         "SELECT id FROM passages WHERE superseded_by IN (SELECT unnest($1::text[]))"
-        f" AND NOT ends_with(agent_id, '{PAST}')"
+        f" AND agent_id NOT LIKE '%{PAST}'"
     )
     stand_again(tx, [row[0] for row in tx.query(sql, (list(gone),))])
 

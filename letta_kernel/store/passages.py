@@ -253,7 +253,7 @@ def last_positions(tx: Tx, sources: Collection[str]) -> dict[tuple[str, str], in
 def owners(tx: Tx) -> list[str]:
     """Return the ids of all agents, archives and folders that have passages."""
     rows = tx.query(
-        f"SELECT DISTINCT agent_id FROM passages WHERE NOT ends_with(agent_id, '{PAST}')"
+        f"SELECT DISTINCT agent_id FROM passages WHERE agent_id NOT LIKE '%{PAST}'"
         " AND agent_id NOT IN (SELECT id FROM agents WHERE deleted_at IS NOT NULL) ORDER BY agent_id"
     )
     return [str(row[0]) for row in rows]

@@ -23,6 +23,7 @@ import duckdb
 from letta_kernel.errors import ReadOnlyError, StoreError
 from letta_kernel.store import migrations, opening
 from letta_kernel.store.database_file import CONFIG
+from letta_kernel.store.duck_transaction import DuckTx
 from letta_kernel.store.lock import HomeLock
 from letta_kernel.store.transaction import Tx
 
@@ -59,7 +60,7 @@ class Snapshot:
         """
         with self._mutex:
             connection = self._current()
-            tx = Tx(connection, self._path, None, "A copy is only read.")
+            tx = DuckTx(connection, self._path, None, "A copy is only read.")
             try:
                 result = work(tx)
             except Exception as error:

@@ -11,13 +11,14 @@ from collections.abc import Sequence
 from letta_kernel.store import lease
 from letta_kernel.store.database import Tx
 
+_HELD = "right(owner, length($1::text) + 1) = '/' || $1::text AND expires_at > $2"
+
 
 def ask(tx: Tx, work_id: str) -> bool:
     """Ask for the end of a run, or a turn, by its id; False if nobody carries it out."""
     for table in ("leases", "claims"):
         done = tx.one(
-            f"UPDATE {table} SET stop = $1 WHERE ends_with(owner, '/' || $1) AND expires_at > $2"
-            " RETURNING owner",
+            f"UPDATE {table} SET stop = $1 WHERE {_HELD} RETURNING owner",
             (work_id, tx.now()),
         )
         if done is not None:
@@ -28,8 +29,7 @@ def ask(tx: Tx, work_id: str) -> bool:
 def holder(tx: Tx, work_id: str) -> str | None:
     """Return the living owner that carries out a run, or a turn; None if nobody does."""
     row = tx.one(
-        "SELECT owner FROM leases WHERE ends_with(owner, '/' || $1) AND expires_at > $2"
-        " UNION ALL SELECT owner FROM claims WHERE ends_with(owner, '/' || $1) AND expires_at > $2",
+        f"SELECT owner FROM leases WHERE {_HELD} UNION ALL SELECT owner FROM claims WHERE {_HELD}",
         (work_id, tx.now()),
     )
     return None if row is None or lease.is_dead(str(row[0])) else str(row[0])

@@ -20,7 +20,7 @@ from letta_kernel.ids import now
 from letta_kernel.memory import archival, edits, excerpts, recall
 from letta_kernel.memory.blocks import Change, CoreMemory
 from letta_kernel.records import Tool
-from letta_kernel.store.driver_errors import Conflict
+from letta_kernel.store.driver import Conflict
 from letta_kernel.tools.context import ToolContext
 from letta_kernel.tools.file_tools import FILE_TOOLS
 from letta_kernel.tools.outcome import Outcome

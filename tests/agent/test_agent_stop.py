@@ -34,8 +34,8 @@ def test_stop_at_any_commit_leaves_the_agent_usable(
     bench.server.say("Three.")
     real, commits = Database.run, []
 
-    def pressed(self: Database, work: Any) -> Any:
-        result = real(self, work)
+    def pressed(self: Database, work: Any, **how: Any) -> Any:
+        result = real(self, work, **how)
         commits.append(work)
         if len(commits) == commit:
             signal.raise_signal(signal.SIGINT)  # noted at once, raised where that is allowed

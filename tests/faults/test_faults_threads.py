@@ -79,6 +79,6 @@ def test_a_queue_that_cannot_be_read_while_a_connection_is_idle(
     database = Database(tmp_path / ".letta", lease=0.2)
     database.run(lambda tx: None)
     (database.home / "queue").write_text("no folder")
-    until(lambda: not database._connection.lock.held)
+    until(lambda: not database.driver.connection.lock.held)
     assert database.run(lambda tx: tx.one("SELECT 1")) == (1,)
     database.close()

@@ -19,7 +19,7 @@ import pytest
 from letta_kernel.errors import ConflictError, InvalidInputError, StoreError
 from letta_kernel.store import last_commit
 from letta_kernel.store.database import CommittedInterrupt, Database, Tx
-from letta_kernel.store.driver_errors import Conflict
+from letta_kernel.store.driver import Conflict
 
 
 @pytest.fixture
@@ -274,7 +274,7 @@ def test_a_child_forked_inside_a_transaction_cannot_use_it(notes: Database) -> N
                 with pytest.raises(StoreError, match="over"):
                     tx.query("SELECT 1")
                 with pytest.raises(StoreError, match="spawn"):
-                    Database._ready(notes)
+                    notes.driver._ready()
                 os._exit(0)
             except BaseException:
                 traceback.print_exc()

@@ -122,12 +122,12 @@ MEMORY = (
     Rule(
         "passages",
         "passages of before are of no time",
-        "SELECT id FROM passages WHERE ends_with(agent_id, '/past')"
+        "SELECT id FROM passages WHERE agent_id LIKE '%/past'"
         " AND id NOT IN (SELECT id FROM passage_versions WHERE until IS NOT NULL)",
         "let them have ended when they were kept",
         (
             "INSERT INTO passage_versions SELECT id, id, replace(agent_id, '/past', ''), seq, seq, NULL,"
-            " coalesce(kept_at, created_at) FROM passages WHERE ends_with(agent_id, '/past')"
+            " coalesce(kept_at, created_at) FROM passages WHERE agent_id LIKE '%/past'"
             " AND id NOT IN (SELECT id FROM passage_versions WHERE until IS NOT NULL)"
             " ON CONFLICT (id) DO UPDATE SET until = excluded.until",
         ),

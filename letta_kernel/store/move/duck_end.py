@@ -15,6 +15,7 @@ from letta_kernel import private
 from letta_kernel.errors import NotFoundError, ReadOnlyError, StoreError
 from letta_kernel.store import driver_errors, filesystem, last_commit, moved, opening
 from letta_kernel.store.database_file import CONFIG, FILE, Settings
+from letta_kernel.store.duck_transaction import DuckTx
 from letta_kernel.store.lock import HomeLock
 from letta_kernel.store.lock_wait import LockWait
 from letta_kernel.store.move.end import End, Page, planned
@@ -93,7 +94,7 @@ class DuckEnd(End):
     def reading(self) -> Iterator[Tx]:
         """Give a transaction that is only read."""
         with self._explained(), contextlib.closing(self._connection.cursor()) as cursor:
-            tx = Tx(cursor, self.path, None, "It is being moved.")
+            tx = DuckTx(cursor, self.path, None, "It is being moved.")
             try:
                 yield tx
             finally:

@@ -1,0 +1,124 @@
+"""What an engine must do for `Database`, and what is the same for all of them: one transaction, tried again."""
+
+from __future__ import annotations
+
+import random
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Hashable
+from typing import TypeVar
+
+from letta_kernel.concurrency import Uninterrupted, obey_stop
+from letta_kernel.errors import ConflictError, StoreError
+from letta_kernel.store.transaction import Tx
+
+T = TypeVar("T")
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.004, 0.25  # seconds before a transaction is tried again, at most
+
+
+class Conflict(Exception):
+    """Another writer changed the same rows meanwhile: try the whole transaction again."""
+
+
+class Driver(ABC):
+    """The rows of one project in one engine, safe to use from any thread."""
+
+    @property
+    @abstractmethod
+    def where(self) -> str:
+        """Where the rows are, for messages: never with a password."""
+
+    @abstractmethod
+    def exists(self) -> bool:
+        """Whether the project is there; looking does not make it. `StoreError` if that cannot be told."""
+
+    @abstractmethod
+    def changed(self) -> Hashable:
+        """Return what differs once anybody has written, in any process; cheap."""
+
+    @abstractmethod
+    def inside(self) -> bool:
+        """Whether this thread is in the middle of a transaction here."""
+
+    @abstractmethod
+    def joined(self) -> Tx | None:
+        """Return the transaction that this thread joins, if it is inside one that can be joined."""
+
+    @abstractmethod
+    def run(self, work: Callable[[Tx], T], *, strict: bool) -> T:
+        """Do what `Database.run` says; this thread is inside no transaction."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close what is open; a later `run` opens it again."""
+
+    def hand_over(self, timeout: float = -1) -> None:  # noqa: B027
+        """Let others have the store, where only one can; another thread is waited for *timeout* seconds."""
+
+    def wake(self) -> None:  # noqa: B027
+        """Look again how long what is open may stay."""
+
+    @abstractmethod
+    def before_fork(self) -> bool:
+        """Make ready for a fork; whether nothing of this process can come along."""
+
+    @abstractmethod
+    def after_fork_in_parent(self) -> None:
+        """Go on after a fork for which this was made ready."""
+
+    @abstractmethod
+    def after_fork_in_child(self, connected: bool) -> None:
+        """Begin afresh; *connected*: something of the parent came along, which must not be touched."""
+
+    @abstractmethod
+    def end(self) -> None:
+        """Close everything as the process ends."""
+
+
+def perform(
+    tx: Tx,
+    work: Callable[[Tx], T],
+    committed: list[T],
+    commit: Callable[[], None],
+    undo: Callable[[], None],
+) -> None:
+    """Run *work* in *tx* and commit it; its result is put into *committed* then. Else all is undone."""
+    try:
+        result = work(tx)
+        if tx.failure is not None:  # engines may call the COMMIT of a failed transaction a success
+            line = str(tx.failure).partition("\n")[0]
+            raise StoreError(
+                f"A statement failed in the transaction ({line}); nothing was saved."
+            ) from tx.failure
+        with Uninterrupted():
+            commit()
+            tx.committed = True
+            committed.append(result)
+    finally:
+        tx.end()
+        if not tx.committed:
+            undo()
+
+
+def repeat(attempt: Callable[[], None], until: float) -> None:
+    """Make an *attempt* again and again while it meets others, until it is *until* (`time.monotonic`).
+
+    Raises
+    ------
+    ConflictError
+        Others kept changing the same rows.
+    """
+    pause = _FIRST_PAUSE
+    while True:
+        try:
+            return attempt()
+        except Conflict:
+            wait = random.uniform(0, pause)  # or those who met would meet again
+        if time.monotonic() + wait > until:
+            raise ConflictError(
+                "Others keep changing the same thing: nothing was changed. Try again."
+            )
+        obey_stop()
+        time.sleep(wait)
+        pause = min(2 * pause, _LONGEST_PAUSE)

@@ -1,0 +1,69 @@
+"""Where a project is in PostgreSQL: what ``LETTA_STORE`` says, which never shows its password."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from urllib.parse import parse_qsl, urlencode
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+
+from letta_kernel.errors import InvalidInputError
+
+_SCHEMES = ("postgresql://", "postgres://")
+_NAME = re.compile(r"(?!pg_)(?!information_schema$)[^\W\d][\w.@ -]{0,62}")
+EXAMPLE = "postgresql://USER@HOST/DATABASE?project=NAME"
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A server, a database in it, and a project in that.
+
+    Attributes
+    ----------
+    conninfo : what libpq is given; it may hold a password, so it is not shown.
+    project : the schema; empty for one named as the role is.
+    place : host, port and database as a person may read them.
+    """
+
+    conninfo: str = field(repr=False)
+    project: str
+    place: str
+
+    def __str__(self) -> str:
+        return f"{self.place}, project {self.project!r}" if self.project else self.place
+
+
+def address(url: str) -> Address:
+    """Return what *url* says.
+
+    Raises
+    ------
+    InvalidInputError
+        It makes no sense; the text does not repeat it, for its password.
+    """
+    base, _, query = url.strip().partition("?")
+    if not base.startswith(_SCHEMES):
+        raise InvalidInputError(f"LETTA_STORE must be as {EXAMPLE}, or empty for a file.")
+    options = parse_qsl(query, keep_blank_values=True)
+    project = next((value for key, value in reversed(options) if key == "project"), "")
+    if project and not (_NAME.fullmatch(project) and len(project.encode()) <= 63):
+        raise InvalidInputError(
+            f"A project in PostgreSQL cannot be called {project!r:.80}: take letters, digits, _ and -."
+        )
+    left = [one for one in options if one[0] != "project"]
+    conninfo = base + ("?" + urlencode(left) if left else "")
+    try:
+        known = conninfo_to_dict(conninfo)
+    except (psycopg.Error, UnicodeError, ValueError):
+        known = None
+    if known is None:  # here, and not above: what libpq says may repeat the password
+        raise InvalidInputError(
+            f"LETTA_STORE cannot be read as {EXAMPLE}: percent-encode what is special in its parts,"
+            " and name only options that libpq knows."
+        )
+    host = str(known.get("host") or known.get("hostaddr") or "this machine")
+    port = f":{known['port']}" if known.get("port") else ""
+    database = str(known.get("dbname") or known.get("user") or "")
+    return Address(conninfo, project, f"PostgreSQL at {host}{port}/{database}")

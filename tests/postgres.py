@@ -1,0 +1,199 @@
+"""A PostgreSQL server for the tests, thrown away at their end: one for all workers, one project for each test.
+
+Where `LETTA_TEST_STORE` is ``postgresql``, the fixtures that make stores make them there. The server takes
+connections by a socket in a folder of its own alone, and never asks for a password unless it is told to.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import psycopg
+from filelock import FileLock
+from psycopg import sql
+
+WANTED = os.environ.get("LETTA_TEST_STORE") == "postgresql"
+"""Whether the stores of tests are in PostgreSQL."""
+
+# A crash of the machine may take the tests' rows: nobody needs them then.
+_QUICK = "fsync=off synchronous_commit=off full_page_writes=off max_wal_size=4GB autovacuum_naptime=10min"
+_SETTINGS = "max_connections=300 max_pred_locks_per_transaction=256 shared_buffers=64MB log_min_messages=fatal"
+_numbers = itertools.count(1)
+
+
+def programs() -> Path:
+    """Return the folder of PostgreSQL's programs, the newest there is.
+
+    Raises
+    ------
+    FileNotFoundError
+        PostgreSQL is not installed.
+    """
+    found = shutil.which("initdb")
+    if found is not None:
+        return Path(found).resolve().parent
+    folders = Path("/usr/lib/postgresql").glob("*/bin")
+    known = sorted(folders, key=lambda one: float(one.parent.name))
+    if not known:
+        raise FileNotFoundError(
+            "PostgreSQL is needed: on Debian and Ubuntu apt-get install postgresql"
+        )
+    return known[-1]
+
+
+class Cluster:
+    """A server of its own in *folder*, which is made; `start` it, and `stop` it.
+
+    Parameters
+    ----------
+    folder : a short path, for the socket is in it.
+    durable : whether what is committed outlasts a crash.
+    """
+
+    def __init__(self, folder: Path, *, durable: bool = False) -> None:
+        self.folder = folder
+        self._data = folder / "data"
+        self._settings = _SETTINGS + ("" if durable else f" {_QUICK}")
+
+    def make(self) -> None:
+        """Make an empty one, in a second."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if os.getuid() == 0:  # which PostgreSQL refuses to run as
+            shutil.chown(self.folder, _someone().pw_uid, _someone().pw_gid)
+        self._call(
+            "initdb", "--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C.UTF-8",
+            "--no-sync", "--pgdata", str(self._data),
+        )  # fmt: skip
+
+    def start(self) -> None:
+        """Start it; it answers when this returns."""
+        options = " ".join(f"-c {one}" for one in self._settings.split())
+        options += f" -c listen_addresses='' -c unix_socket_directories='{self.folder}'"
+        self._call("pg_ctl", "start", "--wait", "--silent", "--pgdata", str(self._data),
+                   "--log", str(self.folder / "log"), "--options", options)  # fmt: skip
+
+    def stop(self, mode: str = "immediate") -> None:
+        """Stop it; *mode* as pg_ctl has it."""
+        self._call("pg_ctl", "stop", "--mode", mode, "--silent", "--pgdata", str(self._data))
+
+    @property
+    def pid(self) -> int:
+        """The process that all others of it are children of."""
+        return int((self._data / "postmaster.pid").read_text().split()[0])
+
+    def url(
+        self,
+        project: str = "",
+        *,
+        user: str = "postgres",
+        database: str = "postgres",
+        **options: str,
+    ) -> str:
+        """Return a value of ``LETTA_STORE``."""
+        query = {"host": str(self.folder), **({"project": project} if project else {}), **options}
+        return f"postgresql://{user}@/{database}?" + "&".join(
+            f"{key}={quote(value, safe='')}" for key, value in query.items()
+        )
+
+    def connect(self, database: str = "postgres") -> psycopg.Connection:
+        """Return a superuser's connection, outside of transactions."""
+        return psycopg.connect(
+            host=str(self.folder), user="postgres", dbname=database, autocommit=True
+        )
+
+    def _call(self, program: str, *arguments: str) -> None:
+        user = {"user": _someone().pw_uid, "group": _someone().pw_gid} if os.getuid() == 0 else {}
+        done = subprocess.run(
+            [programs() / program, *arguments],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            text=True, cwd=self.folder, start_new_session=True,
+            **({**user, "extra_groups": []} if user else {}),  # type: ignore[arg-type]
+        )  # fmt: skip
+        if done.returncode:
+            log = self.folder / "log"
+            said = log.read_text()[-2000:] if log.exists() else ""
+            raise RuntimeError(f"{program}: {done.stdout}\n{said}")
+
+
+def _someone() -> pwd.struct_passwd:
+    for name in ("postgres", "nobody"):
+        with contextlib.suppress(KeyError):
+            return pwd.getpwnam(name)
+    raise RuntimeError("PostgreSQL does not run as root, and there is no other user")
+
+
+def shared(folder: Path) -> Cluster:
+    """Return the server of this run of the tests, started by the first worker that wants it.
+
+    It ends by itself once the process in whose folder it is has ended: `_guard` looks after it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    note = folder / "cluster"
+    with FileLock(folder / "cluster.lock"):
+        if note.exists():
+            return Cluster(Path(note.read_text()))
+        # Not in pytest's own folder: the path of a socket may have some hundred characters, and root's
+        # folders are closed to others.
+        made = Cluster(Path(tempfile.mkdtemp(prefix="letta-pg-", dir="/tmp")))
+        made.make()
+        made.start()
+        _guard(made)
+        note.write_text(str(made.folder))
+        return made
+
+
+def _guard(cluster: Cluster) -> None:
+    """Have a process of its own stop the server and remove its folder once the tests have ended."""
+    main = os.getppid() if "PYTEST_XDIST_WORKER" in os.environ else os.getpid()
+    subprocess.Popen(
+        [sys.executable, __file__, str(main), str(cluster.folder)],
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True,
+    )  # fmt: skip
+
+
+def _wait_and_stop(main: int, folder: Path) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    began = _began(main)
+    while began and _began(main) == began:
+        time.sleep(0.2)
+    cluster = Cluster(folder)
+    with contextlib.suppress(RuntimeError):
+        cluster.stop()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _began(pid: int) -> str:
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return ""
+    return "" if fields[0] in "ZX" else fields[19]
+
+
+@contextlib.contextmanager
+def project(cluster: Cluster) -> Iterator[str]:
+    """Give the name of a project that is not there yet, and drop it in the end."""
+    name = f"p{os.getpid()}_{next(_numbers)}"
+    try:
+        yield name
+    finally:
+        with cluster.connect() as connection:
+            connection.execute(
+                sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(name))
+            )
+
+
+if __name__ == "__main__":
+    _wait_and_stop(int(sys.argv[1]), Path(sys.argv[2]))
