@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import postgres
 import pytest
 from agent_bench import Bench
+from postgres import Cluster
 from scripted_server import ScriptedServer
 
 from letta_kernel.models.scripted.model import SCRIPTS
@@ -22,6 +25,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 _MARKERS = {"browser": "browser", "kernel": "kernel", "notebooks": "kernel"}
 # Rooms whose modules start processes, those with the longest first.
 _LONG = ("notebooks", "packaging", "faults", "kernel", "cli", "tools", "server", "memory")
+# Rooms in which each test has a project of its own in PostgreSQL; elsewhere each module has one.
+_ALONE = ("store", "faults", "agent", "memory", "service", "tools")
 RERUNS_ALLOWED = 3
 _REASON_LINES = 25  # of a first try's failure that are printed
 
@@ -38,6 +43,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(marker)
         if marker == "browser":
             item.add_marker(pytest.mark.flaky(reruns=1))
+        if postgres.WANTED and item.get_closest_marker("duckdb"):
+            item.add_marker(
+                pytest.mark.skip(reason="about the file of a store, or how it is shared")
+            )
     items[:] = _spread(items)
 
 
@@ -98,19 +107,45 @@ def _configuration(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Cluster:
+    """The PostgreSQL server of this run of the tests."""
+    base = tmp_path_factory.getbasetemp()
+    return postgres.shared((base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "pg")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _store_of_module(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Where stores are in PostgreSQL, the module has a project of its own there."""
+    with pytest.MonkeyPatch.context() as patch:
+        if postgres.WANTED:
+            patch.setenv("LETTA_STORE", request.getfixturevalue("cluster").url(postgres.project()))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _store_of_test(request: pytest.FixtureRequest) -> Iterator[None]:
+    """In some rooms each test has one."""
+    with pytest.MonkeyPatch.context() as patch:
+        if postgres.WANTED and request.path.parent.name in _ALONE:
+            patch.setenv("LETTA_STORE", request.getfixturevalue("cluster").url(postgres.project()))
+        yield
+
+
+@pytest.fixture(scope="session")
 def fresh_project(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Path]:
     """Return a function that makes a project folder with an empty store.
 
     The store is made once for each process of the tests: copying it takes a few milliseconds, making it
     a few hundred.
     """
-    database = Database(tmp_path_factory.mktemp("empty"))
+    database = Database(tmp_path_factory.mktemp("empty"), store="")
     database.run(lambda tx: tx.query("SELECT 1"))
     database.close()
 
     def make(home: Path) -> Path:
         home.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(database.path, home / database.path.name)
+        if not postgres.WANTED:
+            shutil.copyfile(database.path, home / database.path.name)
         return home
 
     return make

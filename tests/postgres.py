@@ -16,13 +16,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
 import psycopg
 from filelock import FileLock
-from psycopg import sql
 
 WANTED = os.environ.get("LETTA_TEST_STORE") == "postgresql"
 """Whether the stores of tests are in PostgreSQL."""
@@ -182,17 +180,9 @@ def _began(pid: int) -> str:
     return "" if fields[0] in "ZX" else fields[19]
 
 
-@contextlib.contextmanager
-def project(cluster: Cluster) -> Iterator[str]:
-    """Give the name of a project that is not there yet, and drop it in the end."""
-    name = f"p{os.getpid()}_{next(_numbers)}"
-    try:
-        yield name
-    finally:
-        with cluster.connect() as connection:
-            connection.execute(
-                sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(name))
-            )
+def project() -> str:
+    """Return the name of a project that is not there yet; it goes with the server."""
+    return f"p{os.getpid()}_{next(_numbers)}"
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import postgres
 import pytest
 
 from letta_kernel.records import AgentState
@@ -16,7 +17,7 @@ from letta_kernel.store.database import Database
 @pytest.fixture(scope="session")
 def template(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, AgentState]:
     """A database file with one agent, made once: copying it is quicker than making another."""
-    database = Database(tmp_path_factory.mktemp("template"))
+    database = Database(tmp_path_factory.mktemp("template"), store="")
     ada = database.run(lambda tx: agents.add(tx, AgentState(name="ada")))
     database.close()
     return database.path, ada
@@ -40,6 +41,8 @@ def database(home: Path) -> Iterator[Database]:
 def ada(database: Database, template: tuple[Path, AgentState]) -> AgentState:
     """The agent ada, in the store."""
     file, agent = template
+    if postgres.WANTED:
+        return database.run(lambda tx: agents.add(tx, agent.model_copy(deep=True)))
     database.home.mkdir(parents=True)
     shutil.copyfile(file, database.path)
     return agent.model_copy(deep=True)

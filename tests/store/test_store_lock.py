@@ -14,6 +14,8 @@ from letta_kernel.concurrency import Uninterrupted
 from letta_kernel.errors import StoreError
 from letta_kernel.store.lock import STALE, HomeLock
 
+pytestmark = pytest.mark.duckdb
+
 
 def test_only_one_holds_it(tmp_path: Path) -> None:
     first, second = HomeLock(tmp_path), HomeLock(tmp_path)

@@ -70,6 +70,7 @@ TABLES = [
 ]
 
 
+@pytest.mark.duckdb
 def test_a_new_database_has_all_tables_and_no_log(home: Path, database: Database) -> None:
     rows = database.run(
         lambda tx: tx.query("SELECT table_name FROM information_schema.tables ORDER BY table_name")
@@ -95,6 +96,7 @@ def test_an_old_database_is_brought_up_to_date(
     assert database.run(lambda tx: agents.get(tx, ada.id)) == ada
 
 
+@pytest.mark.duckdb
 def test_a_migration_that_fails_changes_nothing(
     home: Path, database: Database, ada: AgentState, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -113,6 +115,7 @@ def test_a_migration_that_fails_changes_nothing(
         assert found == (len(migrations.MIGRATIONS) + 1,)
 
 
+@pytest.mark.duckdb
 def test_remains_of_a_process_killed_while_making_it(home: Path) -> None:
     home.mkdir(parents=True)
     (home / "letta.duckdb.new").write_bytes(b"half a file")

@@ -19,6 +19,8 @@ from letta_kernel.store import agents
 from letta_kernel.store.database import Database, Tx
 from letta_kernel.store.lock import HomeLock
 
+pytestmark = pytest.mark.duckdb
+
 
 def refusal(database: Database) -> str:
     with pytest.raises(StoreError) as raised:

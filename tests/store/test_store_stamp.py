@@ -11,6 +11,7 @@ from letta_kernel.store.database import Database
 ME = lease.process_owner()
 
 
+@pytest.mark.duckdb
 def test_a_stamp_changes_when_its_table_is_written(database: Database) -> None:
     before = database.run(lambda tx: tx.stamp("agents"))
     other = database.run(lambda tx: tx.stamp("settings"))
@@ -27,6 +28,7 @@ def test_a_writer_has_no_stamp_of_what_it_writes(database: Database) -> None:
     assert database.run(work) is None
 
 
+@pytest.mark.duckdb
 def test_another_process_could_have_written_once_the_connection_was_closed(
     database: Database,
 ) -> None:
@@ -47,6 +49,7 @@ def test_what_was_undone_changes_no_stamp(database: Database) -> None:
     assert database.run(lambda tx: tx.stamp("settings")) == before
 
 
+@pytest.mark.duckdb
 def test_that_nothing_was_posted_is_known_until_somebody_posts(
     database: Database, ada: AgentState
 ) -> None:
