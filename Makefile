@@ -3,7 +3,7 @@
 .DEFAULT_GOAL := help
 # Where it is set every process of the tests, some thousands, would compile all modules anew.
 unexport PYTHONDONTWRITEBYTECODE
-.PHONY: help demo lab test test-long test-oldest test-collaboration check lint front-end-test rewritten bench clean chromium
+.PHONY: help demo lab test test-long test-oldest test-collaboration test-hub check lint front-end-test rewritten bench clean chromium
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -53,16 +53,23 @@ test: $(VENV)/installed-test chromium
 	@$(MAKE) --no-print-directory -j2 $(IN_ONE_PIECE) lint front-end-test rewritten
 	$(PYTEST) $(WORKERS) --durations=20
 
-test-long: test test-oldest test-collaboration
+test-long: test test-oldest test-collaboration test-hub
 	$(call install,--no-build-isolation --editable '.[multilingual]')  # 91 MB, for one test
 	$(PYTEST) tests/memory/test_memory_embedders.py
-	$(PYTEST) -m slow --ignore tests/browser/test_browser_collaboration.py
+	$(PYTEST) -m slow --ignore tests/browser/test_browser_collaboration.py --ignore tests/hub
 
 # Where notebooks are shared by several people at a time.
 test-collaboration: $(VENV)/installed-test chromium
 	$(UV) venv --quiet --allow-existing --python $(PY) $(VENV)-collaboration
 	$(UV) pip install --quiet --python $(VENV)-collaboration/bin/python --editable '.[test]' 'jupyter-collaboration>=5'
 	$(VENV)-collaboration/bin/python -m pytest -m slow tests/browser/test_browser_collaboration.py
+
+# Where users have a server each, with a real JupyterHub and its proxy.
+test-hub: $(VENV)/installed-test
+	$(UV) venv --quiet --allow-existing --python $(PY) $(VENV)-hub
+	$(UV) pip install --quiet --python $(VENV)-hub/bin/python --editable '.[test]' 'jupyterhub>=5'
+	npm install --silent --no-fund --no-audit --prefix $(VENV)-hub/proxy 'configurable-http-proxy@5'
+	$(VENV)-hub/bin/python -m pytest -m slow tests/hub
 
 # On the oldest release of each dependency that pyproject.toml allows.
 test-oldest: $(VENV)/installed-test
@@ -97,7 +104,7 @@ bench: $(VENV)/installed-test
 	$(PY) benchmarks/demo_model.py
 
 clean:
-	rm -rf $(VENV) $(VENV)-oldest $(VENV)-collaboration artifacts build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) $(VENV)-oldest $(VENV)-collaboration $(VENV)-hub artifacts build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 	rm -rf labextension/node_modules labextension/lib letta_kernel/labextension letta_kernel/display/static/ui.js
 	find letta_kernel tests notebooks benchmarks -name __pycache__ -prune -exec rm -rf {} +
 

@@ -35,7 +35,7 @@ def shared_card(agent: SharedAgent, blocks: Sequence[Block], hidden: str = "") -
         "model": agent.model,
         "description": agent.description,
         "tags": ", ".join(agent.tags),
-        "tools": ", ".join(agent.tools),
+        "tools that run for you": ", ".join(agent.tools),
     }
     shown = {label: one_line(text, 300) for label, text in facts.items() if text}
     name = one_line(agent.ref, 120)

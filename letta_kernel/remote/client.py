@@ -21,7 +21,14 @@ from letta_kernel.pictures.picture import Picture
 from letta_kernel.records import Block
 from letta_kernel.remote.errors import TOKEN, SharedAgentError, refused
 from letta_kernel.remote.run import follow, image_of
-from letta_kernel.remote.shapes import SharedAgent, agent_of, block_of, calls_of, messages_of
+from letta_kernel.remote.shapes import (
+    SharedAgent,
+    agent_of,
+    block_of,
+    calls_of,
+    messages_of,
+    shared_of,
+)
 
 HUB_TOKEN = (
     "JUPYTERHUB_API_TOKEN"  # as a JupyterHub sets it for a person's server, and so for its kernels
@@ -73,7 +80,7 @@ class SharedAgents:
         """Return an agent as its server tells it."""
         found = self._ask("GET", f"/v1/agents/{quote(ref, safe='')}", ref)
         known = next((one for one in self.list() if one.ref == ref), None)
-        return agent_of(found, ref, owner=owner_of(ref), rights=known.rights if known else ())
+        return agent_of(found, ref, known)
 
     def blocks(self, ref: str) -> Sequence[Block]:
         """Return its memory blocks."""
@@ -85,7 +92,7 @@ class SharedAgents:
         path = f"/v1/agents/{quote(ref, safe='')}/messages"
         asked = min(_MOST, limit * 4)  # one message of ours may be several of the API's
         found = _maps(self._ask("GET", path, ref, limit=asked, order="desc"))
-        return messages_of(reversed(found))[-limit:]
+        return messages_of(reversed(found), owner_of(ref))[-limit:]
 
     def pending(self, ref: str) -> Sequence[ToolCall]:
         """Return the calls that wait for a word of the one who talks."""
@@ -183,8 +190,9 @@ class SharedAgents:
     # Last, so that `list` in the annotations above is Python's.
     def list(self) -> Sequence[SharedAgent]:
         """Return the agents that others share with the one who asks, with what may be done with each."""
-        found = _maps(self._ask("GET", "/v1/agents", limit=_MOST))
-        return [agent_of(one, owner=owner_of(str(one.get("name")))) for one in found]
+        me = self._ask("GET", "/v1/me")
+        found = _maps(me.get("shared") if isinstance(me, dict) else None)
+        return [shared_of(one) for one in found]
 
 
 def unreachable(url: str, error: Exception) -> SharedAgentError:

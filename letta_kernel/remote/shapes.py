@@ -41,19 +41,29 @@ class SharedAgent(BaseModel):
         return ", ".join(self.rights)
 
 
-def agent_of(found: Mapping[str, Any], ref: str | None = None, **known: Any) -> SharedAgent:
-    """Return the agent of a server's answer, called *ref* if given; *known* wins."""
-    tools = [one.get("name") for one in _maps(found.get("tools"))]
-    told: dict[str, Any] = {
-        "ref": ref or _line(found.get("name")),
+def shared_of(found: Mapping[str, Any]) -> SharedAgent:
+    """Return an agent as a server lists it for the person it is shared with."""
+    ref = _line(found.get("agent"))
+    return SharedAgent(
+        ref=ref,
+        id=_line(found.get("agent_id")),
+        owner=ref.partition("/")[0],
+        rights=tuple(_line(one) for one in _list(found.get("rights"))),
+        description=_line(found.get("description")),
+        tools=tuple(_line(one) for one in _list(found.get("tools"))),
+    )
+
+
+def agent_of(found: Mapping[str, Any], ref: str, known: SharedAgent | None) -> SharedAgent:
+    """Return the agent *ref* of a server's answer, with what is *known* of it from the list."""
+    known = known or SharedAgent(ref=ref, owner=ref.partition("/")[0])
+    told = {
         "id": _line(found.get("id")),
         "description": _line(found.get("description")),
         "model": _line(found.get("model")),
         "tags": tuple(_line(one) for one in _list(found.get("tags"))),
-        "tools": tuple(_line(one) for one in tools),
-        **known,
     }
-    return SharedAgent(**told)
+    return known.model_copy(update=told)
 
 
 def block_of(found: Mapping[str, Any]) -> Block:
@@ -70,14 +80,18 @@ def block_of(found: Mapping[str, Any]) -> Block:
     )
 
 
-def messages_of(found: Iterable[Mapping[str, Any]]) -> list[Message]:
+def messages_of(found: Iterable[Mapping[str, Any]], owner: str) -> list[Message]:
     """Return a history that came in the API's shapes, oldest first.
 
     Thought, answer and call of one reply, which are three there, are one message.
+
+    Parameters
+    ----------
+    owner : who spoke the messages that name nobody.
     """
     made: list[Message] = []
     for shape in found:
-        message = _message(shape)
+        message = _message(shape, owner)
         if message is None:
             continue
         last = made[-1] if made else None
@@ -105,11 +119,12 @@ def calls_of(shape: Mapping[str, Any]) -> list[ToolCall]:
     ]
 
 
-def _message(shape: Mapping[str, Any]) -> Message | None:
+def _message(shape: Mapping[str, Any], owner: str) -> Message | None:
     told: dict[str, Any] = {}
     match shape.get("message_type"):
         case "user_message":
             told = {"role": "user", "content": _said(shape.get("content"))}
+            told["created_by"] = _line(shape.get("name")) or owner
         case "system_message":
             told = {"role": "event", "content": _said(shape.get("content"))}
         case "summary_message":
@@ -126,8 +141,6 @@ def _message(shape: Mapping[str, Any]) -> Message | None:
             told["status"] = "ok" if good else "error"
         case _:
             return None
-    if shape.get("created_by"):
-        told["created_by"] = _line(shape["created_by"])
     return Message(
         id=_line(shape.get("id")),
         agent_id="",
