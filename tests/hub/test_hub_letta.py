@@ -14,12 +14,12 @@ from websockets.sync.client import connect
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def agents(ann: User) -> str:
     """Where ann's agents are served, with one in it."""
     url = f"{ann.url}/letta/v1/agents"
     made = httpx.post(url, headers=ann.headers, json={"name": "eve"}, timeout=PATIENCE)
-    assert made.is_success or "eve" in made.text, made.text
+    assert made.is_success, made.text
     return url
 
 
@@ -60,7 +60,6 @@ def test_a_page_comes_in_by_cookie_and_writes_with_its_xsrf_token_alone(
     blocks = path.replace("/agents", "/blocks")
     refused = page.post(blocks, json=block)
     assert refused.status_code == 403, refused.text
-    assert "_xsrf" in refused.text
     token = next(
         one.value for one in page.cookies.jar if one.name == "_xsrf" and one.path == "/user/ann/"
     )
