@@ -20,12 +20,11 @@ from letta_kernel.messages import Event, Message, ToolCall
 from letta_kernel.pictures.picture import Picture
 from letta_kernel.records import Block
 from letta_kernel.remote.errors import TOKEN, SharedAgentError, refused
-from letta_kernel.remote.run import follow, image_of
+from letta_kernel.remote.run import follow, image_of, pending
 from letta_kernel.remote.shapes import (
     SharedAgent,
     agent_of,
     block_of,
-    calls_of,
     messages_of,
     shared_of,
 )
@@ -96,9 +95,7 @@ class SharedAgents:
 
     def pending(self, ref: str) -> Sequence[ToolCall]:
         """Return the calls that wait for a word of the one who talks."""
-        asked = {"include": "agent.pending_approval"}
-        found = self._ask("GET", f"/v1/agents/{quote(ref, safe='')}", ref, **asked)
-        return calls_of(found.get("pending_approval") or {})
+        return pending(self._connection(ref), ref)
 
     def model_of(self, ref: str) -> str:
         """Return the model that answers."""

@@ -10,7 +10,7 @@ import json
 import queue
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, suppress
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,7 +19,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from letta_kernel.concurrency import Uninterrupted
 from letta_kernel.ids import new_id
-from letta_kernel.messages import Event, RunEnded, RunQueued, RunStarted
+from letta_kernel.messages import Event, RunEnded, RunQueued, RunStarted, ToolCall
 from letta_kernel.pictures.picture import Picture
 from letta_kernel.remote.errors import SharedAgentError, refused
 
@@ -70,6 +70,18 @@ def follow(
     finally:
         with Uninterrupted():
             run.close()
+
+
+def pending(connection: dict[str, Any], ref: str) -> Sequence[ToolCall]:
+    """Return the calls of the agent *ref* that wait for a word of whoever asks; errors as in `follow`."""
+    run = _Run(connection, ref, {})
+    try:
+        found = run.begin()
+        return [ToolCall.model_validate(one) for one in found]
+    except ValidationError:
+        raise refused(200, "", ref) from None
+    finally:
+        run.close()
 
 
 class _Run:
@@ -168,6 +180,12 @@ class _Run:
 
     def _connect(self) -> None:
         """Open the connection and ask for the run, or for what came of it where it was asked before."""
+        self.begin()
+        if not self._id and not self._say(self._asked):
+            raise self._cut_off()
+
+    def begin(self) -> list[Any]:
+        """Open the connection; return the calls that wait for a word."""
         from websockets.exceptions import InvalidStatus, WebSocketException
         from websockets.sync.client import connect
 
@@ -209,8 +227,8 @@ class _Run:
         if self._sent and hello["feed"] != self._feed:  # the server was started anew meanwhile
             raise self._cut_off()
         self._feed, self._seq = str(hello["feed"]), int(hello.get("seq") or 0)
-        if not self._id and not self._say(self._asked):
-            raise self._cut_off()
+        waiting = hello.get("pending")
+        return waiting if isinstance(waiting, list) else []
 
     def _take_up(self, pauses: tuple[float, ...]) -> None:
         """Connect again, after some pauses; the last failure is raised."""

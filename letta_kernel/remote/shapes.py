@@ -106,7 +106,7 @@ def messages_of(found: Iterable[Mapping[str, Any]], owner: str) -> list[Message]
     return made
 
 
-def calls_of(shape: Mapping[str, Any]) -> list[ToolCall]:
+def _calls(shape: Mapping[str, Any]) -> list[ToolCall]:
     """Return the calls of a message in the API's shape."""
     calls = _maps(shape.get("tool_calls")) or _maps([shape.get("tool_call")])
     return [
@@ -134,7 +134,7 @@ def _message(shape: Mapping[str, Any], owner: str) -> Message | None:
         case "assistant_message":
             told = {"role": "assistant", "content": _said(shape.get("content"))}
         case "tool_call_message" | "approval_request_message":
-            told = {"role": "assistant", "tool_calls": calls_of(shape)}
+            told = {"role": "assistant", "tool_calls": _calls(shape)}
         case "tool_return_message":
             good = shape.get("status") == "success"
             told = {"role": "tool", "content": _said(shape.get("tool_return"))}

@@ -21,19 +21,21 @@ def ann(
     scripted: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Server]:
     """Somebody's server with an agent, named in the environment as bob's."""
+    monkeypatch.setenv("LETTA_USER", "ann")
     with (
         AgentService(tmp_path / "ann") as service,
         serving(service, scripted) as server,
     ):
-        service.agents.create(ADA, model="openai/scripted", human="Kim.")
-        token = service.tokens.create("bob", "talk", agent=ADA)[1]
+        service.agents.create("ada", model="openai/scripted", human="Kim.")
+        service.grants.grant("ada", "bob", "read", "talk")
+        token = service.tokens.create("bob", "write", user="bob")[1]
         monkeypatch.setenv("LETTA_SERVER", server.url)
         monkeypatch.setenv("LETTA_SERVER_TOKEN", token)
         yield server
 
 
 def test_it_is_listed_shown_and_talked_to(ann: Server, cli: Cli, scripted: ScriptedServer) -> None:
-    assert cli.out("agent", "list").startswith(f"{ADA}\topenai/scripted")
+    assert cli.out("agent", "list").startswith(f"{ADA}\t")
     assert cli.json("agent", "list")[0]["ref"] == ADA
     assert "whose: ann" in cli.out("agent", "show", ADA)
     assert cli.out("memory", "show", ADA, "human") == "Kim.\n"

@@ -10,7 +10,7 @@ from kernel_notebook import Notebook
 from scripted_server import ScriptedServer
 from server_bench import Server, serving
 
-from letta_kernel.records import Rights, Tool
+from letta_kernel.records import Tool
 from letta_kernel.service import AgentService
 
 ADA = "ann/ada"
@@ -22,11 +22,12 @@ def ann(server: ScriptedServer, tmp_path_factory: pytest.TempPathFactory) -> Ite
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OPENAI_BASE_URL", server.url)
         patch.setenv("OPENAI_API_KEY", "test")
+        patch.setenv("LETTA_USER", "ann")
         with (
             AgentService(tmp_path_factory.mktemp("ann") / "home") as service,
             serving(service, server) as serves,
         ):
-            agent = service.agents.create(ADA, model="openai/scripted", human="Kim.")
+            agent = service.agents.create("ada", model="openai/scripted", human="Kim.")
             tool = Tool(
                 name="ring",
                 description="Ring.",
@@ -37,11 +38,8 @@ def ann(server: ScriptedServer, tmp_path_factory: pytest.TempPathFactory) -> Ite
                 requires_approval=True,
             )
             service.tools.attach(service.tools.upsert(tool).id, agent=agent.id)
+            service.grants.grant("ada", "bob", "read", "talk", tools=["ring"])
             yield serves
-
-
-def given(server: Server, name: str, rights: Rights) -> str:
-    return server.service.tokens.create(name, rights, agent=ADA)[1]
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +53,8 @@ def bob(
         OPENAI_BASE_URL=server.url,
         OPENAI_API_KEY="test",
         LETTA_SERVER=ann.url,
-        LETTA_SERVER_TOKEN=given(ann, "bob", "talk"),
+        LETTA_SERVER_TOKEN=ann.service.tokens.create("bob", "write", user="bob")[1],
+        LETTA_USER="bob",
     )
     yield opened
     opened.close()
@@ -65,6 +64,7 @@ def test_an_agent_of_somebody_else_s_in_cells(bob: Notebook, server: ScriptedSer
     listed = bob.run("%agent list").text
     assert ADA in listed
     assert "shared with you" in listed
+    assert "read, talk" in listed
     chosen = bob.run(f"%agent use {ADA}").text
     assert f"%%agent talks to {ADA} now." in chosen
     assert "ann and whoever runs the server can read it" in chosen

@@ -22,7 +22,7 @@ from letta_kernel.messages import (
     TextDelta,
     ToolReturned,
 )
-from letta_kernel.records import Rights, Tool
+from letta_kernel.records import Tool
 from letta_kernel.remote import SharedAgentError, SharedAgents, shared_agents
 from letta_kernel.remote import run as remote_run
 from letta_kernel.service import AgentService
@@ -44,18 +44,23 @@ RING = Tool(
 
 
 @pytest.fixture
-def ann(server: Server) -> Server:
-    """A server with the agent, which has a tool that asks first."""
-    agent = server.service.agents.create(
-        ADA, model="openai/scripted", human="Kim.", description="of many"
+def ann(
+    service: AgentService, scripted: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Server]:
+    """Ann's server with an agent, which has a tool that asks first and runs for bob."""
+    monkeypatch.setenv("LETTA_USER", "ann")
+    agent = service.agents.create(
+        "ada", model="openai/scripted", human="Kim.", description="of many"
     )
-    server.service.tools.attach(server.service.tools.upsert(RING).id, agent=agent.id)
-    return server
+    service.tools.attach(service.tools.upsert(RING).id, agent=agent.id)
+    with serving(service, scripted) as server:
+        yield server
 
 
-def client(server: Server, rights: Rights = "talk") -> SharedAgents:
-    made = server.service.tokens.create(f"bob-{rights}", rights, agent=ADA)
-    return SharedAgents(server.url, made[1])
+def client(server: Server, *rights: str) -> SharedAgents:
+    """Return ann's agents as bob has them, to whom this is granted: to read and talk if nothing is said."""
+    server.service.grants.grant("ada", "bob", *(rights or ("read", "talk")), tools=["ring"])
+    return SharedAgents(server.url, server.service.tokens.create("bob", "write", user="bob")[1])
 
 
 def said(events: list[Event]) -> str:
@@ -64,9 +69,9 @@ def said(events: list[Event]) -> str:
 
 def test_an_agent_is_listed_shown_and_talked_to(ann: Server) -> None:
     shared = client(ann)
-    assert [one.ref for one in shared.list()] == [ADA]
+    assert [(one.ref, one.may) for one in shared.list()] == [(ADA, "read, talk")]
     found = shared.retrieve(ADA)
-    assert (found.owner, found.description, found.tools[-1]) == ("ann", "of many", "ring")
+    assert (found.owner, found.description, found.tools) == ("ann", "of many", ("ring",))
     assert {one.label: one.value for one in shared.blocks(ADA)}["human"] == "Kim."
     ann.scripted.say("Good morning, Bob.", pieces=5)
     live: list[Event] = []
@@ -84,6 +89,7 @@ def test_an_agent_is_listed_shown_and_talked_to(ann: Server) -> None:
         ("user", "Good morning."),
         ("assistant", "Good morning, Bob."),
     ]
+    assert history[0].created_by == "bob"
 
 
 def test_a_call_waits_for_a_word_and_goes_on(ann: Server) -> None:
@@ -128,9 +134,7 @@ def test_a_run_that_waits_its_turn_is_stopped_before_anything_is_sent(ann: Serve
         waits.close()
         until(lambda: len(ann.service.runs.list()) == 1)
         assert [event.type for event in other] == ["run_queued", "notice", "run_ended"]
-    assert [one.content for one in ann.service.messages.history(ADA) if one.role == "user"] == [
-        "Mine."
-    ]
+    assert [one.content for one in shared.history(ADA) if one.role == "user"] == ["Mine."]
 
 
 def test_rights_and_tokens_are_refused_in_one_line(ann: Server) -> None:
@@ -150,13 +154,16 @@ def test_rights_and_tokens_are_refused_in_one_line(ann: Server) -> None:
         SharedAgents(ann.url, "").list()
 
 
-def test_a_token_that_is_revoked_in_the_middle_says_so(ann: Server) -> None:
+def test_a_grant_that_is_taken_back_in_the_middle_says_so(ann: Server) -> None:
     shared = client(ann)
     ann.scripted.say("This takes a very long time.", pieces=20, delay=0.5)
     events = shared.send(ADA, "Tell me.")
     assert isinstance(next(events), RunStarted)
-    ann.service.tokens.revoke("bob-talk")
-    with pytest.raises(SharedAgentError, match="ann/ada: the server has ended the connection: The"):
+    ann.service.grants.revoke("ada", "bob")
+    with pytest.raises(
+        SharedAgentError,
+        match="has ended the connection: What was granted to you",
+    ):
         list(events)
 
 
@@ -181,10 +188,13 @@ def test_a_server_that_goes_away_in_the_middle_is_one_line(
     service: AgentService, scripted: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(remote_run, "_PAUSES", (0.0, 0.0))
-    service.agents.create(ADA, model="openai/scripted")
+    monkeypatch.setenv("LETTA_USER", "ann")
+    service.agents.create("ada", model="openai/scripted")
+    service.grants.grant("ada", "bob", "talk")
     scripted.say("This takes a very long time.", pieces=20, delay=0.5)
     with serving(service, scripted) as server:
-        shared = client(server)
+        token = service.tokens.create("bob", "write", user="bob")[1]
+        shared = SharedAgents(server.url, token)
         events = shared.send(ADA, "Tell me.")
         next(events)
     with pytest.raises(SharedAgentError, match=r"^ann/ada: the server .* cannot be reached"):
