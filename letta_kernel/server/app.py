@@ -9,12 +9,13 @@ from contextlib import asynccontextmanager
 from fastapi import Depends, FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
-from letta_kernel import __version__
+from letta_kernel import __version__, settings
 from letta_kernel.server import encoded_slashes, errors, examples, rights
 from letta_kernel.server.directory import Directory
 from letta_kernel.server.edge import Routes
 from letta_kernel.server.events.runs import Project
 from letta_kernel.server.middleware import Guard
+from letta_kernel.server.peers import PeerDoor
 from letta_kernel.server.readiness import Readiness
 from letta_kernel.server.request_limits import RequestLimits
 from letta_kernel.server.routes import ROUTERS, metrics, openai
@@ -39,6 +40,7 @@ def create_app(
     limits: RequestLimits | None = None,
     host_of: Callable[[str], ToolHost] | None = None,
     directory: Directory | None = None,
+    address: str = "",
 ) -> FastAPI:
     """Return the application that serves *service*.
 
@@ -50,10 +52,13 @@ def create_app(
     prefix : is put before ``/v1``.
     origins : web origins that may call (CORS); none unless asked for.
     limits : bounds on requests.
+    address : where other servers of the project reach this one; empty: where its first client does.
     directory : the persons that are served, each with a project; None: only that of *service*.
     host_of : tells where an agent's live functions are found; None: tools run from their stored source.
     """
     project = None if service is None else Project(service, host_of=host_of)
+    if project is not None:
+        project.address = settings.SERVER_ADDRESS() or address
 
     readiness = Readiness([project] if project is not None else [])
 
@@ -101,6 +106,7 @@ def create_app(
         origins=origins,
         limits=limits,
     )
+    app.add_middleware(PeerDoor, prefix=prefix)  # other servers have no client's token
     app.add_middleware(StoreWaits)  # outside: reading the tokens belongs to the request
     if origins:
         app.add_middleware(

@@ -20,7 +20,9 @@ PROJECT = "letta_kernel.project"
 
 def project_of(connection: HTTPConnection) -> Project:
     """Return the project that a connection is about."""
-    return cast(Project, connection.scope.get(PROJECT) or connection.app.state.project)
+    project = cast(Project, connection.scope.get(PROJECT) or connection.app.state.project)
+    project.reached_at(connection.scope)
+    return project
 
 
 def has_project(connection: HTTPConnection) -> bool:

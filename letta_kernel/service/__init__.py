@@ -33,6 +33,7 @@ from letta_kernel.service.recordings import Recordings
 from letta_kernel.service.reporting import Reports
 from letta_kernel.service.runner import Runner
 from letta_kernel.service.runs import Runs, Steps
+from letta_kernel.service.servers import Servers
 from letta_kernel.service.skills import FoundSkill, Skills
 from letta_kernel.service.sleeptime import Sleeptime
 from letta_kernel.service.sql import Sql
@@ -81,6 +82,7 @@ class AgentService:
     sql, reports : read-only queries over all of that; what a report of a conversation is made of.
     agent_files, recordings, settings, store : agents as files, models' answers on file, the project itself.
     tokens : what lets clients of a server in.
+    servers : the servers of the project, and what each of them carries out.
     grants : what other people may with agents.
     sleeptime : other agents that tidy an agent's memory while it rests.
     events : what the runs of this process tell, as they go on.
@@ -144,6 +146,7 @@ class AgentService:
         self.sql = Sql(core)
         self.reports = Reports(core)
         self.store = Store(core)
+        self.servers = Servers(core)
 
     def __enter__(self) -> Self:
         return self
@@ -164,6 +167,7 @@ class AgentService:
 
     def close(self) -> None:
         """End what was started here and let go of the database; what was acknowledged is on disk already."""
+        self.servers.close()
         self.deliveries.close()
         self.sleeptime.close()
         self.traces.close()

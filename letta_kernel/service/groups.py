@@ -260,6 +260,15 @@ class Groups:
             time.sleep(_LOOK)
         return found
 
+    def turn(self, ref: str) -> str | None:
+        """Return the id of the turn of a group that goes on, in whatever process; None if none does."""
+
+        def work(tx: Tx) -> str | None:
+            holder = claims.holder_of(tx, self.find(tx, ref).id)
+            return holder.partition("/")[2] if holder is not None else None
+
+        return self._core.do(work)
+
     def _turn(self, group: Group, options: GroupOptions) -> GroupTurn:
         for name in options.keys() - GroupOptions.__annotations__.keys():
             raise TypeError(f"a turn of a group has no option {name!r}")

@@ -61,6 +61,7 @@ class RunOptions(TypedDict, total=False):
     debug : who looks at it step by step, or at breakpoints; nobody without it.
     wrap_model : is given the model that is opened, and returns what is asked in its place.
     budget : what it may take, if that is less than the agent's own budget leaves.
+    background : whoever sends does not wait for its end.
     """
 
     max_steps: int | None
@@ -82,6 +83,7 @@ class RunOptions(TypedDict, total=False):
     debug: Debug | None
     wrap_model: Callable[[ChatModel], ChatModel] | None
     budget: Budget | None
+    background: bool
 
 
 def checked(options: RunOptions) -> RunOptions:

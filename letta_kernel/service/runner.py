@@ -120,6 +120,7 @@ class Runner:
             agent_id=state.id,
             group_id=part.group_id if part is not None else None,
             conversation_id=state.conversation_id,
+            background=options.get("background", False),
             notebook=getattr(options.get("host"), "notebook", None) or self.notebook,
         )
         asked = options.get("asked")

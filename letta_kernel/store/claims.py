@@ -82,3 +82,9 @@ def check_none(tx: Tx) -> None:
             raise AgentBusyError(
                 f"A turn of {name} goes on {where}: wait for it to end, or stop it.", where
             )
+
+
+def taken(tx: Tx) -> list[tuple[str, str]]:
+    """Return what is claimed, each with its owner."""
+    rows = tx.query("SELECT name, owner FROM claims ORDER BY name")
+    return [(str(name), str(owner)) for name, owner in rows]

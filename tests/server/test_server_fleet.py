@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator
 from typing import Any
 
+import httpx
 import pytest
 from scripted_server import ScriptedServer
 from server_bench import Server, serving, until
 from shout_agent import agent_with_shout
 
+from letta_kernel.server import peers
 from letta_kernel.service import AgentService
 
 
@@ -112,3 +115,141 @@ def test_a_run_that_has_ended_is_not_said_to_be_cancelled(servers: tuple[Server,
     until(lambda: one.client().runs.retrieve(run.id).status == "failed")
     found = two.client().agents.messages.cancel(agent, run_ids=[run.id])
     assert found == {run.id: "ended"}
+
+
+def told(stream: Any) -> list[tuple[Any, ...]]:
+    """What a client was told, without what differs by the time."""
+    return [
+        (one.message_type, getattr(one, "seq_id", None), getattr(one, "content", None))
+        for one in stream
+    ]
+
+
+def test_a_run_is_streamed_by_a_server_that_does_not_carry_it_out(
+    servers: tuple[Server, Server],
+) -> None:
+    one, two = servers
+    agent = agent_with_shout(one)
+    one.scripted.call("shout", {"text": "hi"})
+    one.scripted.say("one two three four five six seven", pieces=7, delay=0.2)
+    messages = one.client().agents.messages
+    stream = messages.create(
+        agent, input="count", streaming=True, stream_tokens=True, background=True
+    )
+    first = next(stream)
+    run_id = first.run_id
+    passed = two.client().runs.messages.stream(run_id)
+    resumed = two.client().conversations.messages.stream(agent, starting_after=2)
+    found, later = told(passed), told(resumed)
+    own = told([first, *stream])
+    assert found == own
+    assert later == [item for item in own if item[1] is None or item[1] > 2]
+    assert "".join(item[2] for item in own if item[0] == "assistant_message") == (
+        "one two three four five six seven"
+    )
+    # Over, it is told from the history.
+    again = told(two.client().runs.messages.stream(run_id))
+    assert [item[0] for item in again][-2:] == ["stop_reason", "usage_statistics"]
+    assert two.client().runs.retrieve(run_id).background is True
+    assert [run.id for run in two.client().runs.list(background=True)] == [run_id]
+
+
+def test_a_groups_turn_is_streamed_by_another_server(servers: tuple[Server, Server]) -> None:
+    one, two = servers
+    ids = [one.client().agents.create(name=name).id for name in ("ada", "ben")]
+    group = one.service.groups.create(ids, name="team").id
+    one.scripted.say("North it is", pieces=4, delay=0.2)
+    one.scripted.say("Then north", pieces=4, delay=0.2)
+    own: list[Any] = []
+
+    def talk() -> None:
+        path = f"{one.url}/v1/groups/{group}/messages/stream"
+        with httpx.stream(
+            "POST", path, json={"input": "Where to?"}, headers=one.headers, timeout=60
+        ) as answer:
+            own.extend(line for line in answer.iter_lines() if line)
+
+    sender = threading.Thread(target=talk)
+    sender.start()
+    until(lambda: two.service.groups.turn(group))
+    turn = two.service.groups.turn(group)
+    with httpx.stream(
+        "POST", f"{two.url}/v1/runs/{turn}/stream", headers=two.headers, timeout=60
+    ) as answer:
+        assert answer.status_code == 200
+        passed = [line for line in answer.iter_lines() if line]
+    sender.join(60)
+    assert [without_time(line) for line in passed] == [without_time(line) for line in own]
+    assert len(passed) > 3
+
+
+def without_time(line: str) -> Any:
+    data = line.removeprefix("data: ")
+    if data == "[DONE]":
+        return data
+    found = json.loads(data)
+    found.pop("date", None)
+    return found
+
+
+def test_a_run_of_a_notebook_is_told_from_its_steps(
+    service: AgentService, scripted: ScriptedServer, servers: tuple[Server, Server]
+) -> None:
+    two = servers[1]
+    agent = agent_with_shout(two)
+    scripted.call("shout", {"text": "hi"})
+    scripted.say("one two three four", pieces=4, delay=0.3)
+    events = service.runs.send(agent, "go")
+    begun = next(event for event in events if event.type == "run_started")
+    stream = two.client().runs.messages.stream(begun.run_id)
+    found: list[Any] = []
+    reader = threading.Thread(target=lambda: found.extend(told(stream)))
+    reader.start()
+    assert [event.type for event in events][-1] == "run_ended"
+    reader.join(60)
+    assert [item[0] for item in found] == [
+        "tool_call_message",
+        "tool_return_message",
+        "assistant_message",
+        "stop_reason",
+        "usage_statistics",
+    ]
+    assert [item[1] for item in found[:3]] == [1, 2, 3]
+
+
+def test_only_the_projects_servers_are_told(servers: tuple[Server, Server]) -> None:
+    one, two = servers
+    agent = one.client().agents.create().id
+    one.scripted.hang_mid_stream(120, text="A very long story begins here and goes on")
+    run = one.client().agents.messages.create_async(agent, input="Tell me a story")
+    holder = two.service.servers.holder(run.id)
+    assert holder is not None
+    ((server_id, address),) = holder.servers
+    assert address == one.url
+    path = f"{one.url}/v1/servers/{server_id}/{run.id}"
+    secret = one.service.servers.secret()
+    assert secret == two.service.servers.secret()
+    assert secret is not None
+    signed, _ = peers.request_headers(secret, server_id, run.id, "head=1")
+    for given in (
+        one.headers["Authorization"],
+        "",
+        signed.replace("Letta-Server", "Bearer"),
+        peers.request_headers("another secret", server_id, run.id, "head=1")[0],
+        peers.request_headers(secret, "server-other", run.id, "head=1")[0],
+        peers.request_headers(secret, server_id, "run-other", "head=1")[0],
+        peers.request_headers(secret, server_id, run.id, "after=0")[0],
+    ):
+        refused = httpx.get(path + "?head=1", headers={"Authorization": given}, timeout=60)
+        assert refused.status_code == 401
+        assert peers.PROOF not in refused.headers
+    assert httpx.get(path + "?head=1", headers={"Authorization": signed}).status_code == 200
+    again = httpx.get(path + "?head=1", headers={"Authorization": signed}, timeout=60)
+    assert again.status_code == 401, "a signature counts once"
+    assert secret not in json.dumps(
+        [
+            [str(cell) for cell in row]
+            for row in one.service.database.run(lambda tx: tx.query("SELECT * FROM settings"))
+        ]
+    )
+    two.client().agents.messages.cancel(agent)

@@ -15,7 +15,7 @@ from letta_kernel.server.events.messages import MessageStream
 from letta_kernel.server.events.runs import LiveRun, RunManager
 from letta_kernel.server.schemas.history import View, usage_of
 from letta_kernel.server.schemas.messages import ErrorMessage, LettaResponse, StopReasonMessage
-from letta_kernel.server.schemas.requests import MessageRequest
+from letta_kernel.server.schemas.requests import MessageRequest, StreamedRequest
 from letta_kernel.service import AgentService
 from letta_kernel.stop_reasons import failed
 
@@ -83,14 +83,29 @@ def begin(
         decisions = requests.decisions(answers, calls, asking, reader)
         if said:
             raise FieldError("messages", "Answer the calls that wait first; then send messages.")
-        return live.start_group(group_id, decisions, agent=agent.id, **asked)
+        return _told(live.start_group(group_id, decisions, agent=agent.id, **asked), request)
     if answers:
         raise requests.ApprovalError(requests.NOTHING_WAITS)
     if len(said) > 1:
         raise FieldError("messages", "Send a group one message at a time.")
     if said[0].role != "user":
         raise FieldError("messages.0.role", "A group is told things by a user.")
-    return live.start_group(group_id, said[0].content, pictures=said[0].pictures, **asked)
+    run = live.start_group(group_id, said[0].content, pictures=said[0].pictures, **asked)
+    return _told(run, request)
+
+
+def _told(run: LiveRun, request: MessageRequest) -> LiveRun:
+    """Remember how who began a turn wants it told, for who follows it later."""
+    tokens = isinstance(request, StreamedRequest) and request.stream_tokens
+    run.extra.update(view=requests.view_of(request), tokens=tokens, group=True)
+    return run
+
+
+def stream_of(run: LiveRun) -> MessageStream:
+    """Return what makes messages of a run, or of a group's turn, as the one who started it wants them."""
+    if run.extra.get("group"):
+        return GroupStream(run.extra.get("view", View()), tokens=run.extra.get("tokens", False))
+    return requests.stream_of(run)
 
 
 async def respond(run: LiveRun, request: MessageRequest) -> LettaResponse | JSONResponse:

@@ -103,6 +103,7 @@ def begin(
         It cannot be started; nothing has changed.
     """
     options |= asked_for(request)
+    options["background"] = background
     options["form"] = check_format(request.response_format, "response_format")
     tools = _client_tools(request)
     options["client_tools"] = tools

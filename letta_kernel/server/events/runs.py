@@ -6,14 +6,16 @@ import logging
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from contextvars import copy_context
 from typing import Any, Literal
+from weakref import WeakValueDictionary
 
 import anyio.to_thread
 
 from letta_kernel.errors import ConflictError, LettaError
+from letta_kernel.ids import new_id
 from letta_kernel.messages import Event, GroupStarted, RunQueued, RunStarted, worded
 from letta_kernel.models.base import Cancel
 from letta_kernel.remedies import Words
@@ -97,6 +99,8 @@ class RunManager:
         What is said to do about errors: those of the door that clients come through.
     host_of
         Tells where the live functions of an agent (its id) are found; None: tools run from their stored source.
+    first
+        Called before a run begins.
     """
 
     def __init__(
@@ -106,8 +110,10 @@ class RunManager:
         max_runs: int = MAX_RUNS,
         words: Words = WORDS,
         host_of: Callable[[str], ToolHost] | None = None,
+        first: Callable[[], None] = lambda: None,
     ) -> None:
         self.service = service
+        self._first = first
         self.max_runs = max_runs
         self._words = words
         self._host_of = host_of
@@ -220,6 +226,7 @@ class RunManager:
                 )
             self._going += 1
         run.closing = over
+        self._first()
 
         def told(event: Event) -> None:
             if run.begun.is_set():
@@ -302,17 +309,47 @@ class RunManager:
                     del self._runs[old.id]
 
 
+served: WeakValueDictionary[str, Project] = WeakValueDictionary()
+"""The projects that this process serves, by the ids they have among the servers."""
+
+
 class Project:
-    """A project that is served, and the runs it has here."""
+    """A project that is served, and the runs it has here.
+
+    Attributes
+    ----------
+    server_id, address : what the project's other servers know this one by, and where they reach it.
+    """
 
     def __init__(
         self, service: AgentService, host_of: Callable[[str], ToolHost] | None = None
     ) -> None:
         self.service = service
+        self.server_id = new_id("server")
+        self.address = ""
+        self._announced = False
         service.sleeptime.watch()
         self.watch = RunWatch(service)
-        self.live = RunManager(service, host_of=host_of)
+        self.live = RunManager(service, host_of=host_of, first=self.announce)
         service.deliveries.start()
+
+    def reached_at(self, connection: Mapping[str, Any]) -> None:
+        """Take the address that a connection came to for the server's, where nobody has said another one."""
+        server = connection.get("server")
+        if not self.address and server and server[1]:
+            host = f"[{server[0]}]" if ":" in server[0] else server[0]
+            self.address = f"http://{host}:{server[1]}"
+
+    def announce(self) -> None:
+        """Let the project's other servers know where this one is reached; what it carries out they can tell."""
+        if self._announced or not self.address:
+            return
+        self._announced = True
+        served[self.server_id] = self
+        try:
+            self.service.servers.announce(self.server_id, self.address)
+        except LettaError as problem:  # a busy store: others read what they want to know in it
+            log.info("letta: the server's address could not be written down: %s", problem)
 
     def close(self) -> None:
         """End the runs and let go of the store."""

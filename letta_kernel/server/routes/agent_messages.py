@@ -146,7 +146,7 @@ async def create_message_async(
 ) -> RunShape:
     """Send messages and return at once; the run can be followed, looked up or cancelled."""
     run = await _begin(service, live, agent_id, asked, False, True)
-    return to_run(await anyio.to_thread.run_sync(service.runs.retrieve, run.id), background=True)
+    return to_run(await anyio.to_thread.run_sync(service.runs.retrieve, run.id))
 
 
 @router.post("/agents/{agent_id}/messages/cancel", operation_id="cancel_messages", responses=ASKED)

@@ -9,8 +9,7 @@ from fastapi import APIRouter, Query
 from fastapi.responses import JSONResponse, StreamingResponse
 
 from letta_kernel.agent.window import Mode
-from letta_kernel.errors import ConflictError
-from letta_kernel.server import threads
+from letta_kernel.server import remote, threads
 from letta_kernel.server.authorization import need, need_owner, only_own, own_runs, whose
 from letta_kernel.server.deps import Live, Page, Service
 from letta_kernel.server.errors import FieldError, NothingThereError
@@ -257,14 +256,16 @@ def _newest(service: AgentService, live: Live, place: ThreadRef, run_id: str | N
         raise FieldError("run_id", f"The conversation has no run {run_id[:100]!r}.")
     wanted = run_id or (known[0] if known else None)
     run = live.get(wanted) if wanted else None
+    if run is not None and not (run_id or run.extra.get("background") or not run.over.is_set()):
+        run = None
+    elif run is None and wanted is not None:
+        run = remote.find(live, wanted)
+        record = service.runs.retrieve(wanted)
+        # It ended, elsewhere or long ago: it is told from the history.
+        if run is None and (run_id or record.background or record.ended_at is None):
+            run = remote.RemoteRun(live, wanted, place.agent_id, None)
     if run is None:
-        going = known and service.runs.retrieve(known[0]).ended_at is None
-        if run_id is not None or going:
-            raise ConflictError(
-                "That run does not go on in this server: it cannot be followed here."
-            )
-    elif run_id is not None or run.extra.get("background") or not run.over.is_set():
-        return run
-    raise NothingThereError(
-        "No active runs found for this conversation: name a run that has ended by its run_id."
-    )
+        raise NothingThereError(
+            "No active runs found for this conversation: name a run that has ended by its run_id."
+        )
+    return run

@@ -66,7 +66,7 @@ def cancel_run(service: Service, live: Live, run_id: str) -> RunShape:
     """End a run; its status says whether it has ended."""
     service.runs.retrieve(run_id)
     live.end([run_id])
-    return runs.retrieve_run(service, live, run_id)
+    return runs.retrieve_run(service, run_id)
 
 
 @router.get("/tools/mcp/servers", operation_id="list_mcp_servers")

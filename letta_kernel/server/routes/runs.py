@@ -7,11 +7,11 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query
 from fastapi.responses import StreamingResponse
 
-from letta_kernel.errors import ConflictError
 from letta_kernel.records import Step
+from letta_kernel.server import remote
 from letta_kernel.server.authorization import only_own, own_agent, whose
 from letta_kernel.server.deps import Live, Page, PageOldestFirst, Service
-from letta_kernel.server.events import requests, sse
+from letta_kernel.server.events import groups, sse
 from letta_kernel.server.events.messages import stored
 from letta_kernel.server.paging import bounded
 from letta_kernel.server.schemas.history import View
@@ -36,7 +36,6 @@ router = APIRouter(tags=["runs"])
 @router.get("/runs", operation_id="list_runs")
 def list_runs(
     service: Service,
-    live: Live,
     cursor: Page,
     agent_id: str | None = None,
     agent_ids: Annotated[list[str] | None, Query()] = None,
@@ -63,7 +62,7 @@ def list_runs(
         limit=cursor.limit,
         newest_first=newest_first,
     )
-    shapes = [to_run(run, _background(live, run.id)) for run in found]
+    shapes = [to_run(run) for run in found]
     if background is None:
         return shapes
     return [shape for shape in shapes if bool(shape.background) == background]
@@ -72,20 +71,19 @@ def list_runs(
 @router.get("/runs/active", operation_id="list_active_runs")
 def list_active_runs(
     service: Service,
-    live: Live,
     cursor: Page,
     agent_id: str | None = None,
     agent_ids: Annotated[list[str] | None, Query()] = None,
     background: bool | None = None,
 ) -> list[RunShape]:
     """Return the runs that go on."""
-    return list_runs(service, live, cursor, agent_id, agent_ids, active=True, background=background)
+    return list_runs(service, cursor, agent_id, agent_ids, active=True, background=background)
 
 
 @router.get("/runs/{run_id}", operation_id="retrieve_run")
-def retrieve_run(service: Service, live: Live, run_id: str) -> RunShape:
+def retrieve_run(service: Service, run_id: str) -> RunShape:
     """Return a run as it stands."""
-    return to_run(service.runs.retrieve(run_id), _background(live, run_id))
+    return to_run(service.runs.retrieve(run_id))
 
 
 @router.get("/runs/{run_id}/usage", operation_id="retrieve_run_usage")
@@ -180,29 +178,20 @@ def _spans(step: Step) -> list[dict[str, Any]]:
 def stream_run(
     service: Service, live: Live, run_id: str, asked: StreamIn | None = None
 ) -> StreamingResponse:
-    """Tell a run from a message on and, if it still goes on, to its end.
+    """Tell a run, or a group's turn, from a message on and, if it still goes on, to its end.
 
-    A run this server remembers is told just as it was the first time. One that ended long ago is told
-    from the history, step by step, whole.
+    A run this server remembers, or another one carries out, is told just as it was the first time. One that
+    ended long ago, or goes on in a notebook, is told from the history, step by step, whole.
     """
     asked = asked or StreamIn()
-    run = live.get(run_id)
+    run = live.get(run_id) or remote.find(live, run_id)
     if run is not None:
         return sse.stream(
             run,
-            requests.stream_of(run),
+            groups.stream_of(run),
             after=asked.starting_after,
             pings=asked.include_pings is True,
         )
     record = service.runs.retrieve(run_id)
-    if record.status in GOING:
-        raise ConflictError(
-            "This run goes on in another process: look at its messages, or follow it there."
-        )
     found = service.messages.list(record.agent_id, run_id=run_id, limit=100_000, newest_first=False)
     return sse.finished(stored(record, found, service.messages.held(found)))
-
-
-def _background(live: Live, run_id: str) -> bool | None:
-    run = live.get(run_id)
-    return run.extra.get("background") if run is not None else None

@@ -149,11 +149,10 @@ class StreamIn(Asked):
     batch_size: int | None = Field(default=None, ge=1)
 
 
-def to_run(run: Run, background: bool | None = None) -> RunShape:
+def to_run(run: Run) -> RunShape:
     """Return *run* in the API's shape."""
     return RunShape.of(
         run,
-        background=background,
         completed_at=run.ended_at,
         total_duration_ns=_ns(run.seconds),
         ttft_ns=_ns(run.first_token),
