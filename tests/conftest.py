@@ -25,8 +25,6 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 _MARKERS = {"browser": "browser", "kernel": "kernel", "notebooks": "kernel"}
 # Rooms whose modules start processes, those with the longest first.
 _LONG = ("notebooks", "packaging", "faults", "kernel", "cli", "tools", "server", "memory")
-# Rooms in which each test has a project of its own in PostgreSQL; elsewhere each module has one.
-_ALONE = ("store", "faults", "agent", "memory", "service", "tools")
 RERUNS_ALLOWED = 3
 _REASON_LINES = 25  # of a first try's failure that are printed
 
@@ -113,21 +111,12 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Cluster:
     return postgres.shared((base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "pg")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _store_of_module(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Where stores are in PostgreSQL, the module has a project of its own there."""
+@pytest.fixture(scope="session", autouse=True)
+def _store(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Where the stores of tests are in PostgreSQL, each project folder has a project of its own there."""
     with pytest.MonkeyPatch.context() as patch:
         if postgres.WANTED:
-            patch.setenv("LETTA_STORE", request.getfixturevalue("cluster").url(postgres.project()))
-        yield
-
-
-@pytest.fixture(autouse=True)
-def _store_of_test(request: pytest.FixtureRequest) -> Iterator[None]:
-    """In some rooms each test has one."""
-    with pytest.MonkeyPatch.context() as patch:
-        if postgres.WANTED and request.path.parent.name in _ALONE:
-            patch.setenv("LETTA_STORE", request.getfixturevalue("cluster").url(postgres.project()))
+            patch.setenv("LETTA_STORE", request.getfixturevalue("cluster").url("{folder}"))
         yield
 
 

@@ -70,7 +70,7 @@ class Database:
         if url:
             from letta_kernel.store.pg import PgDriver  # an extra, and a fifth of a second
 
-            self.driver = PgDriver(url, timeout)
+            self.driver = PgDriver(url, self.home, timeout)
         else:
             self.driver = DuckDriver(self.home, lease, timeout)
         _everyone.add(self)

@@ -6,11 +6,11 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterator
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, TypeVar
+from pathlib import Path
+from typing import TypeVar
 
-import numpy as np
 import psycopg
+from psycopg.pq import TransactionStatus
 
 from letta_kernel import settings
 from letta_kernel.concurrency import Uninterrupted, obey_stop
@@ -21,153 +21,15 @@ from letta_kernel.store.duck import keep_for_ever
 from letta_kernel.store.lock_wait import LockWait
 from letta_kernel.store.pg_address import address
 from letta_kernel.store.pg_connection import Connection
-from letta_kernel.store.pg_errors import ConnectionLost
+from letta_kernel.store.pg_errors import ConnectionLost, UnreachableError
+from letta_kernel.store.pg_transaction import Clock, PgTx
 from letta_kernel.store.transaction import CommittedInterrupt, Tx
-
-if TYPE_CHECKING:
-    import pyarrow
 
 T = TypeVar("T")
 
 _RESTS = 30.0  # seconds that a connection is kept which nobody uses
-_CLOCK = 30.0  # seconds after which the server's clock is asked again
-
-
-class PgTx(Tx):
-    """One transaction in PostgreSQL."""
-
-    def __init__(self, connection: Connection, owner: PgDriver, strict: bool) -> None:
-        super().__init__()
-        self._connection: Connection | None = connection
-        self._owner = owner
-        self._begin = "BEGIN ISOLATION LEVEL " + ("SERIALIZABLE" if strict else "READ COMMITTED")
-
-    def now(self) -> datetime:
-        """Return the moment by the server's clock."""
-        return self._owner.clock.now(lambda: self._rows("SELECT clock_timestamp()", [])[0][0])
-
-    def _run(self, sql: str, params: list[Any]) -> None:
-        self._cursor(sql, params)
-
-    def _rows(self, sql: str, params: list[Any]) -> list[tuple[Any, ...]]:
-        with self._watched():
-            cursor = self._cursor(sql, params)
-            return cursor.fetchall() if cursor.description is not None else [(cursor.rowcount,)]
-
-    def _columns(self, sql: str, params: list[Any]) -> dict[str, np.ndarray]:
-        with self._watched():
-            cursor = self._cursor(sql, params)
-            names = [column.name for column in cursor.description or ()]
-            columns = list(zip(*cursor.fetchall(), strict=True)) or [()] * len(names)
-        return {name: _array(column) for name, column in zip(names, columns, strict=True)}
-
-    def _arrow(self, sql: str) -> pyarrow.Table:
-        import pyarrow
-
-        with self._watched():
-            cursor = self._cursor(sql, [])
-            names = [column.name for column in cursor.description or ()]
-            kinds = [_ARROW.get(column.type_code, "string") for column in cursor.description or ()]
-            columns = list(zip(*cursor.fetchall(), strict=True)) or [()] * len(names)
-        kinds = [
-            pyarrow.list_(pyarrow.string())
-            if kind == "texts"
-            else pyarrow.timestamp("us", "UTC")
-            if kind == "moment"
-            else pyarrow.type_for_alias(kind)
-            for kind in kinds
-        ]
-        arrays = [pyarrow.array(one, kind) for one, kind in zip(columns, kinds, strict=True)]
-        return pyarrow.Table.from_arrays(arrays, names=names)
-
-    def _cursor(self, sql: str, params: list[Any]) -> psycopg.Cursor[tuple[Any, ...]]:
-        connection = self._connection
-        assert connection is not None
-        with self._watched():
-            if not self.begun:
-                self.begun = True
-                connection.execute(self._begin)
-            return connection.execute(sql, params or None)
-
-    @contextlib.contextmanager
-    def _watched(self) -> Iterator[None]:
-        try:
-            yield
-        except (psycopg.Error, RuntimeError, OSError, MemoryError) as error:
-            self.failure = error
-            raise pg_errors.explain(error, self._owner.where) from error
-        except KeyboardInterrupt as error:
-            self.failure = error
-            raise
-
-    def commit(self) -> None:
-        """Commit it; nothing where no statement was run.
-
-        Raises
-        ------
-        StoreError
-            The connection broke meanwhile: nobody knows whether it is committed.
-        """
-        if not self.begun or self._connection is None:
-            return
-        try:
-            self._connection.execute("COMMIT")
-        except psycopg.Error as error:
-            self.failure = error
-            explained = pg_errors.explain(error, self._owner.where)
-            if isinstance(explained, ConnectionLost):
-                raise StoreError(
-                    f"The connection to {self._owner.where} broke while it saved: look whether what you did"
-                    " is there before you do it again."
-                ) from error
-            raise explained from error
-
-    def stamp(self, *tables: str) -> tuple[int, ...] | None:
-        """Return None: others may write at any time."""
-        return None
-
-    @property
-    def _over(self) -> bool:
-        return self._connection is None
-
-    def end(self) -> None:
-        """Make this transaction unusable, so that nobody keeps it."""
-        self._connection = None
-
-
-_ARROW = {
-    16: "bool", 17: "binary", 20: "int64", 21: "int64", 23: "int64", 700: "float64", 701: "float64",
-    1700: "float64", 1184: "moment", 1009: "texts",
-}  # fmt: skip
-"""Arrow's types by PostgreSQL's; all others are text."""
-
-
-def _array(values: tuple[Any, ...]) -> np.ndarray:
-    if any(isinstance(value, str | list | datetime | bytes) or value is None for value in values):
-        found = np.empty(len(values), dtype=object)
-        found[:] = values
-        return found
-    return np.array(values)
-
-
-class _Clock:
-    """The server's clock, asked now and then."""
-
-    def __init__(self) -> None:
-        self._asked: tuple[datetime, float, float] | None = None
-
-    def now(self, ask: Callable[[], datetime]) -> datetime:
-        """Return the moment; *ask* returns it from the server."""
-        steady, wall = time.monotonic(), time.time()
-        if self._asked is not None:
-            then, steady_then, wall_then = self._asked
-            passed = steady - steady_then
-            # They differ once somebody has set this machine's clock, or it has slept.
-            if passed < _CLOCK and abs(wall - wall_then - passed) < 0.2:
-                return then + timedelta(seconds=passed)
-        found = ask()
-        self._asked = found, time.monotonic(), time.time()
-        return found
+_RESTARTS = 10.0  # seconds for which a server that was there is looked for again
+_TRIES_IF_TAKEN = 5  # of a transaction that meets a unique value of another
 
 
 class PgDriver(Driver):
@@ -176,15 +38,17 @@ class PgDriver(Driver):
     Parameters
     ----------
     url : as in ``LETTA_STORE``.
+    home : the project folder.
     timeout : seconds that a request waits for a connection and for others; None as ``LETTA_STORE_WAIT`` has it.
     """
 
-    def __init__(self, url: str, timeout: float | None) -> None:
-        self._address = address(url)
+    def __init__(self, url: str, home: Path, timeout: float | None) -> None:
+        self._address = address(url, home)
         self._timeout = timeout
         self._most = settings.STORE_CONNECTIONS()
         self._schema = self._address.project
-        self.clock = _Clock()
+        self._refusal: str | None = None  # why nothing can be written
+        self._clock = Clock()
         self._begin_in_this_process()
 
     def _begin_in_this_process(self) -> None:
@@ -192,6 +56,7 @@ class PgDriver(Driver):
         self._idle: list[tuple[Connection, float]] = []  # and since when, the newest last
         self._busy: dict[int, PgTx | None] = {}  # by thread
         self._closer: threading.Thread | None = None
+        self._known = False  # it was reached
 
     def __repr__(self) -> str:
         return f"PgDriver({self._address!r})"
@@ -224,27 +89,14 @@ class PgDriver(Driver):
         """Do what `Database.run` says."""
         wait = LockWait(self._timeout)
         committed: list[T] = []
-        lost = 0
+        met = _Met()
 
         def attempt() -> None:
-            nonlocal lost
-            try:
+            with met.forgiven(self, wait):
                 self._transact(work, committed, strict, wait)
-            except ConnectionLost as error:
-                lost += 1  # the server was restarted, perhaps: the other idle ones are gone, too
-                self.close()
-                if lost > 1:
-                    raise StoreError(
-                        f"The connection to {self.where} broke ({error}): nothing was saved. Try again."
-                    ) from error
-                raise Conflict from error
-            except ConflictError as error:
-                if isinstance(error.__cause__, psycopg.errors.UniqueViolation):
-                    raise _Taken(error) from error
-                raise
 
         try:
-            _repeat(attempt, wait)
+            driver.repeat(attempt, wait.until)
             return committed[0]
         except KeyboardInterrupt:  # wherever it struck: what is committed is said to be
             if committed:
@@ -254,19 +106,25 @@ class PgDriver(Driver):
     def _transact(
         self, work: Callable[[Tx], T], committed: list[T], strict: bool, wait: LockWait
     ) -> None:
-        thread = threading.get_ident()
+        thread, free = threading.get_ident(), self._free
         connection: Connection | None = None
-        tx: PgTx | None = None
+        reusable = False
         try:
             self._enter(thread, wait)
             connection = self._take()
-            self._busy[thread] = tx = PgTx(connection, self, strict)
+            tx = PgTx(connection, self._schema, self.where, self._clock, strict, self._refusal)
+            self._busy[thread] = tx
             driver.perform(tx, work, committed, tx.commit, lambda: None)
+            reusable = True
+        except Exception:
+            reusable = True  # after an interrupt nobody knows what the driver was at
+            raise
         finally:
-            with Uninterrupted():
-                if connection is not None:
-                    self._give_back(connection, clean=tx is not None and tx.committed)
-                self._leave(thread)
+            if self._free is free:  # else this is a child that was forked in there
+                with Uninterrupted():
+                    if connection is not None:
+                        self._give_back(connection, reusable)
+                    self._leave(thread)
 
     def _enter(self, thread: int, wait: LockWait) -> None:
         """Wait until one of the connections may be used."""
@@ -292,18 +150,17 @@ class PgDriver(Driver):
                 connection, _ = self._idle.pop()
                 if not connection.closed:
                     return connection
-        return self._connect()
-
-    def _connect(self) -> Connection:
         connection = pg_connection.connect(self._address)
         try:
             with self._told():
                 self._name_project(connection)
-                pg_connection.bring_up_to_date(connection, self._address, self._schema)
-                pg_connection.settle(connection, self._schema)
+                refusal = pg_connection.bring_up_to_date(connection, self._address, self._schema)
+                pg_connection.settle(connection)
         except BaseException:
             connection.close()
             raise
+        self._refusal = refusal
+        self._known = True
         return connection
 
     def _looked(self, look: Callable[[Connection], T]) -> T:
@@ -315,8 +172,11 @@ class PgDriver(Driver):
                 return look(idle)
             except psycopg.Error:
                 idle.close()  # its server was restarted, perhaps
+            except KeyboardInterrupt:
+                idle.close()
+                raise
             finally:
-                self._give_back(idle, clean=True)
+                self._give_back(idle, True)
         connection = pg_connection.connect(self._address)
         try:
             with self._told():
@@ -324,12 +184,12 @@ class PgDriver(Driver):
                 found = look(connection)
                 ready = pg_connection.is_up_to_date(connection, self._schema)
                 if ready:
-                    pg_connection.settle(connection, self._schema)
+                    pg_connection.settle(connection)
         except BaseException:
             connection.close()
             raise
         if ready:
-            self._give_back(connection, clean=True)
+            self._give_back(connection, True)
         else:
             connection.close()
         return found
@@ -346,18 +206,20 @@ class PgDriver(Driver):
         except psycopg.Error as error:
             explained = pg_errors.explain(error, self.where)
             if isinstance(explained, ConnectionLost | Conflict):
-                explained = StoreError(f"The connection to {self.where} broke: {explained}")
+                explained = UnreachableError(
+                    f"The connection to {self.where} broke ({explained}): try again."
+                )
             raise explained from error
 
-    def _give_back(self, connection: Connection, *, clean: bool) -> None:
+    def _give_back(self, connection: Connection, reusable: bool) -> None:
         """Keep a connection for the next who needs one, if nothing is left on it."""
         try:
             status = connection.info.transaction_status
-            if not clean and status in (status.INTRANS, status.INERROR):
+            if reusable and status in (TransactionStatus.INTRANS, TransactionStatus.INERROR):
                 connection.execute("ROLLBACK")
                 status = connection.info.transaction_status
-            if status != status.IDLE:
-                connection.close()
+            if not reusable or status != TransactionStatus.IDLE:
+                connection.close()  # the server undoes what was not committed
         except psycopg.Error:
             connection.close()
         if connection.closed:
@@ -378,11 +240,12 @@ class PgDriver(Driver):
             with self._free:
                 while self._idle and time.monotonic() - self._idle[0][1] > _RESTS:
                     old.append(self._idle.pop(0)[0])
-                if not self._idle:
+                left = bool(self._idle)
+                if not left:
                     self._closer = None
             for connection in old:
                 connection.close()
-            if self._closer is None:
+            if not left:
                 return
 
     def close(self) -> None:
@@ -393,7 +256,7 @@ class PgDriver(Driver):
             connection.close()
 
     def before_fork(self) -> bool:
-        """Hold what is shared: a child keeps none of it."""
+        """Hold what is shared, so that no thread is in the middle of it."""
         return self._free.acquire(timeout=5)
 
     def after_fork_in_parent(self) -> None:
@@ -405,7 +268,7 @@ class PgDriver(Driver):
         keep_for_ever(self._idle)
         for tx in self._busy.values():
             if tx is not None:
-                keep_for_ever(tx._connection)
+                keep_for_ever(tx.connection)
                 tx.end()
         self._begin_in_this_process()
 
@@ -414,28 +277,34 @@ class PgDriver(Driver):
         self.close()
 
 
-class _Taken(Exception):
-    """A unique value was there already: another writer's, perhaps, that this transaction did not see."""
+class _Met:
+    """What one transaction has met so far that trying it again may mend."""
 
-    def __init__(self, error: ConflictError) -> None:
-        super().__init__()
-        self.error = error
+    def __init__(self) -> None:
+        self._lost = self._taken = 0
 
-
-_TRIES_IF_TAKEN = 5
-
-
-def _repeat(attempt: Callable[[], None], wait: LockWait) -> None:
-    taken = 0
-
-    def trying() -> None:
-        nonlocal taken
+    @contextlib.contextmanager
+    def forgiven(self, store: PgDriver, wait: LockWait) -> Iterator[None]:
+        """Turn what may be mended into a `Conflict`, as long as that makes sense."""
         try:
-            attempt()
-        except _Taken as error:
-            taken += 1
-            if taken >= _TRIES_IF_TAKEN:
-                raise error.error from error.error.__cause__
+            yield
+        except ConnectionLost as error:
+            store.close()  # the server was restarted, perhaps: what is idle is lost, too
+            self._lost += 1
+            if self._lost > 1:
+                raise StoreError(
+                    f"The connection to {store.where} broke ({error}): nothing was saved. Try again."
+                ) from error
             raise Conflict from error
-
-    driver.repeat(trying, wait.until)
+        except UnreachableError as error:
+            if not store._known or time.monotonic() > wait.began + _RESTARTS:
+                raise
+            raise Conflict from error  # it is being restarted, perhaps
+        except ConflictError as error:
+            # Another's value, perhaps, which this transaction could not see.
+            if not isinstance(error.__cause__, psycopg.errors.UniqueViolation):
+                raise
+            self._taken += 1
+            if self._taken >= _TRIES_IF_TAKEN:
+                raise
+            raise Conflict from error

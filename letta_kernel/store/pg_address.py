@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from pathlib import Path
 from urllib.parse import parse_qsl, urlencode
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from letta_kernel.errors import InvalidInputError
+from letta_kernel.ids import digest
 
 _SCHEMES = ("postgresql://", "postgres://")
 _NAME = re.compile(r"(?!pg_)(?!information_schema$)[^\W\d][\w.@ -]{0,62}")
 EXAMPLE = "postgresql://USER@HOST/DATABASE?project=NAME"
+FOLDER = "{folder}"
+"""Stands for a name made of the project folder's, so that each folder is a project of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +39,8 @@ class Address:
         return f"{self.place}, project {self.project!r}" if self.project else self.place
 
 
-def address(url: str) -> Address:
-    """Return what *url* says.
+def address(url: str, home: Path) -> Address:
+    """Return what *url* says for the project folder *home*.
 
     Raises
     ------
@@ -48,6 +52,7 @@ def address(url: str) -> Address:
         raise InvalidInputError(f"LETTA_STORE must be as {EXAMPLE}, or empty for a file.")
     options = parse_qsl(query, keep_blank_values=True)
     project = next((value for key, value in reversed(options) if key == "project"), "")
+    project = project.replace(FOLDER, _of_folder(home))
     if project and not (_NAME.fullmatch(project) and len(project.encode()) <= 63):
         raise InvalidInputError(
             f"A project in PostgreSQL cannot be called {project!r:.80}: take letters, digits, _ and -."
@@ -67,3 +72,14 @@ def address(url: str) -> Address:
     port = f":{known['port']}" if known.get("port") else ""
     database = str(known.get("dbname") or known.get("user") or "")
     return Address(conninfo, project, f"PostgreSQL at {host}{port}/{database}")
+
+
+def _of_folder(home: Path) -> str:
+    """Return a name for the project of a folder: the name of its notebooks', and a hash of where it is."""
+    name = home.parent.name if home.name.startswith(".") else home.name
+    plain = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")[:32] or "project"
+    return (
+        f"{plain}_{digest(str(home), 10)}"
+        if plain[0].isalpha()
+        else f"p_{plain}_{digest(str(home), 10)}"
+    )

@@ -9,7 +9,7 @@ import psycopg
 from psycopg import sql
 from psycopg.adapt import Buffer, Loader
 
-from letta_kernel.errors import StoreError
+from letta_kernel.errors import ReadOnlyError, StoreError
 from letta_kernel.remedies import Do, remedy
 from letta_kernel.store import migrations, pg_errors, transaction
 from letta_kernel.store.pg_address import Address
@@ -71,20 +71,11 @@ def connect(address: Address) -> Connection:
     return connection
 
 
-def settle(connection: Connection, schema: str) -> None:
-    """Set how a connection works for as long as it lives."""
+def settle(connection: Connection) -> None:
+    """Set limits for as long as a connection lives."""
     connection.execute(
-        sql.SQL(
-            "SET search_path = {}; SET TimeZone = 'UTC'; SET statement_timeout = {};"
-            " SET lock_timeout = {}; SET idle_in_transaction_session_timeout = {}"
-        )
-        .format(
-            sql.Identifier(schema),
-            sql.Literal(f"{transaction.READ_LIMIT:g}s"),
-            sql.Literal(f"{_LOCK_WAIT}s"),
-            sql.Literal(f"{_STOPPED}s"),
-        )
-        .as_string(connection)
+        f"SET statement_timeout = '{transaction.READ_LIMIT:g}s'; SET lock_timeout = '{_LOCK_WAIT}s';"
+        f" SET idle_in_transaction_session_timeout = '{_STOPPED}s'"
     )
 
 
@@ -104,8 +95,10 @@ def is_up_to_date(connection: Connection, schema: str) -> bool:
     return version(connection, schema) == len(migrations.MIGRATIONS)
 
 
-def bring_up_to_date(connection: Connection, address: Address, schema: str) -> None:
+def bring_up_to_date(connection: Connection, address: Address, schema: str) -> str | None:
     """Make the project if it is not there, and run the migrations that are missing.
+
+    Return why nothing can be written there; None where it can.
 
     Raises
     ------
@@ -114,8 +107,11 @@ def bring_up_to_date(connection: Connection, address: Address, schema: str) -> N
     """
     found = version(connection, schema)
     _check(found, address)
+    refusal = _refusal(connection, address, schema)
     if found == len(migrations.MIGRATIONS):
-        return
+        return refusal
+    if refusal is not None:
+        raise ReadOnlyError(refusal)
     with _explained(address, schema), connection.transaction():
         # One process at a time, whatever is there yet.
         connection.execute("SELECT pg_advisory_xact_lock(hashtext($1))", [f"letta-kernel {schema}"])
@@ -133,6 +129,21 @@ def bring_up_to_date(connection: Connection, address: Address, schema: str) -> N
         for index in INDEXES:
             connection.execute(index)
         connection.execute("UPDATE schema_version SET version = $1", [len(migrations.MIGRATIONS)])
+    return None
+
+
+def _refusal(connection: Connection, address: Address, schema: str) -> str | None:
+    row = connection.execute(
+        "SELECT current_setting('transaction_read_only') = 'on', coalesce(("
+        "SELECT has_table_privilege(c.oid, 'INSERT') FROM pg_class c JOIN pg_namespace n"
+        " ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = 'messages'), true)",
+        [schema],
+    ).fetchone()
+    if row is not None and row[0]:
+        return f"{address} can only be read: name the server that takes writes in LETTA_STORE."
+    if row is not None and not row[1]:
+        return f"{address} lets this role read alone: name another role in LETTA_STORE."
+    return None
 
 
 def _create(connection: Connection, schema: str) -> None:

@@ -25,6 +25,10 @@ class ConnectionLost(Exception):
     """The connection broke before anything was committed: the transaction can be tried on another."""
 
 
+class UnreachableError(StoreError):
+    """There is no way to the server at the moment."""
+
+
 def is_conflict(error: BaseException) -> bool:
     """Whether trying the transaction again may help."""
     return isinstance(error, _CONFLICTS)
@@ -32,14 +36,16 @@ def is_conflict(error: BaseException) -> bool:
 
 def breaks_connection(error: BaseException) -> bool:
     """Whether the connection is gone after *error*, and with it all that it had not committed."""
-    return isinstance(
-        error,
+    ended = (
         pg.AdminShutdown
         | pg.CrashShutdown
         | pg.CannotConnectNow
         | pg.IdleInTransactionSessionTimeout
-        | pg.DatabaseDropped,
-    ) or (
+        | pg.DatabaseDropped
+    )
+    if isinstance(error, pg.FeatureNotSupported) and "cached plan" in str(error):
+        return True  # a table was changed under a prepared statement: another connection has none
+    return isinstance(error, ended) or (
         isinstance(error, psycopg.OperationalError | psycopg.InterfaceError) and not error.sqlstate
     )
 
@@ -86,53 +92,49 @@ def explain_connecting(error: BaseException, where: str) -> StoreError:
     """Return the error to raise where no connection could be had."""
     line = line_of(error)
     lower = str(error).lower()
-    said = [
-        (
-            ("password authentication failed", "no password supplied", "authentication failed"),
-            "refuses the role's password: see to LETTA_STORE, PGPASSWORD or ~/.pgpass",
-        ),
-        (
-            ("no pg_hba.conf entry",),
-            f"lets this role in from here on no way ({line}): ask who runs it",
-        ),
-        (("role", "does not exist"), f"has no such role ({line}): make it, or name another"),
-        (
-            ("database", "does not exist"),
-            f"has no such database ({line}): make it, or name another",
-        ),
-        (
-            ("permission denied for database",),
-            f"refuses this role ({line}): let its owner grant CONNECT",
-        ),
-        (
-            ("too many clients", "too many connections", "remaining connection slots"),
-            "has no connection left: try again, or lower LETTA_STORE_CONNECTIONS of who uses it",
-        ),
-        (("starting up", "shutting down", "recovery mode"), f"is not ready ({line}): try again"),
-        (
-            ("ssl", "certificate"),
-            f"cannot be reached safely ({line}): see to sslmode in LETTA_STORE",
-        ),
-        (
-            (
-                "could not translate",
-                "name or service not known",
-                "refused",
-                "timeout",
-                "timed out",
-                "unreachable",
-                "no route",
-                "no such file",
-                "closed the connection unexpectedly",
-            ),
-            f"cannot be reached ({line}): see whether it runs, and to host and port in LETTA_STORE",
-        ),
-    ]
-    for signs, text in said:
-        both = signs[:1] in (("role",), ("database",))
-        if all(one in lower for one in signs) if both else any(one in lower for one in signs):
-            return StoreError(f"{where} {text}.")
+    for signs, text in _REFUSED:
+        if any(all(part in lower for part in sign.split("…")) for sign in signs):
+            return StoreError(f"{where} {text.format(line)}.")
+    for signs, text in _AWAY:
+        if any(sign in lower for sign in signs):
+            return UnreachableError(f"{where} {text.format(line)}.")
     return StoreError(f"{where} lets nobody in: {line}")
+
+
+_REFUSED: list[tuple[tuple[str, ...], str]] = [
+    (
+        ("authentication failed", "no password supplied"),
+        "refuses the role or its password: see to LETTA_STORE, PGPASSWORD or ~/.pgpass",
+    ),
+    (
+        ("no pg_hba.conf entry",),
+        "does not let this role in from here ({}): ask who runs the server",
+    ),
+    (('role "…does not exist',), "has no such role ({}): make it, or name another"),
+    (('database "…does not exist',), "does not exist ({}): make it, or name another"),
+    (
+        ("permission denied for database",),
+        "refuses this role ({}): let its owner grant CONNECT to it",
+    ),
+    (("certificate", "ssl"), "cannot be reached safely ({}): see to sslmode in LETTA_STORE"),
+]
+"""What a server, or libpq, says that does not pass, and what is said of it; dots stand for anything."""
+
+_AWAY: list[tuple[tuple[str, ...], str]] = [
+    (
+        ("too many clients", "too many connections", "remaining connection slots"),
+        "has no connection left: try again, or lower LETTA_STORE_CONNECTIONS of those who use it",
+    ),
+    (("starting up", "shutting down", "recovery mode"), "is not ready ({}): try again"),
+    (
+        (
+            *("could not translate", "name or service not known", "refused", "timeout"),
+            *("timed out", "unreachable", "no route", "no such file", "closed the connection"),
+        ),
+        "cannot be reached ({}): see whether it runs, and to host and port in LETTA_STORE",
+    ),
+]
+"""The same of what may pass."""
 
 
 def _detail(error: psycopg.Error) -> str:

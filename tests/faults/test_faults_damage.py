@@ -30,6 +30,8 @@ from letta_kernel.store.backup_restore import restore
 from letta_kernel.store.check import Report, check
 from letta_kernel.store.database import Database
 
+pytestmark = pytest.mark.duckdb
+
 EARLY, LATE = 10, 40
 FILE = "letta.duckdb"
 LOG = f"{FILE}.wal"

@@ -273,6 +273,8 @@ import sys
 from letta_kernel.errors import LettaError
 from letta_kernel.service import AgentService
 
+pytestmark = pytest.mark.duckdb
+
 with AgentService(sys.argv[1]) as service:
     print([agent.name for agent in service.agents.list()], flush=True)
     try:

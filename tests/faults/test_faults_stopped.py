@@ -27,7 +27,10 @@ from letta_kernel.errors import StoreBusyError
 from letta_kernel.service import AgentService
 from letta_kernel.store.database import Database
 
-pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="nothing stops a process")
+pytestmark = [
+    pytest.mark.duckdb,
+    pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="nothing stops a process"),
+]
 
 
 @dataclass

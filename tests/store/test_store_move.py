@@ -24,6 +24,8 @@ from letta_kernel.store.backup_restore import backup
 from letta_kernel.store.database import Database
 from letta_kernel.store.move import duck_end, end, shapes
 
+pytestmark = pytest.mark.duckdb
+
 KEPT = sorted((Path(__file__).parents[1] / "data").glob("store-v*.duckdb.gz"))
 
 
