@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp
 
+    from letta_kernel.server.hub import HubService, HubTokens
+
 
 def serve(
     session: TerminalDoor,
@@ -34,8 +36,12 @@ def serve(
     token_file: str | None,
     no_token: bool,
     origins: list[str],
+    hub: bool = False,
 ) -> None:
     """Listen, say where and with which token, and serve until Ctrl-C."""
+    service, users = _of_hub(no_token) if hub else (None, None)
+    if service is not None:
+        host, port = service.host, service.port
     if no_token and host not in LOOPBACK:
         raise InvalidInputError(f"Without a token only this machine is served, not {host}.")
     given, secret = token_of(token_file, no_token)
@@ -47,12 +53,26 @@ def serve(
     with listener(host, port) as listening:
         url = url_of(host, listening)
         key = "" if secret is None else f', api_key="{"…" if given else secret}"'
-        if not logged:
+        if service is not None:
+            output.put(f"letta-kernel serves {session.home} at {url}{service.prefix}/")
+        elif not logged:
             say(session, url, secret, not given, f'Python:  Letta(base_url="{url}"{key})')
 
         from letta_kernel.server.app import create_app
 
-        run(create_app(session.service, token=secret, origins=allowed), listening)
+        prefix = service.prefix if service is not None else ""
+        app = create_app(session.service, token=secret, origins=allowed, prefix=prefix, hub=users)
+        run(app, listening)
+
+
+def _of_hub(no_token: bool) -> tuple[HubService, HubTokens]:
+    """Return how a JupyterHub runs this process, and who tells whose its tokens are."""
+    from letta_kernel.server.hub import HubTokens, of_environment
+
+    if no_token:
+        raise typer.BadParameter("--hub and --no-token exclude each other.")
+    service = of_environment()
+    return service, HubTokens(service.api, service.access)
 
 
 def token_of(file: str | None, no_token: bool) -> tuple[bool, str | None]:

@@ -26,6 +26,9 @@ def serve(
         values="file",
     ),
     no_token: bool = option("Let any program on this machine in"),
+    hub: bool = option(
+        "As a service of a JupyterHub, which says where to listen, and whose a token is"
+    ),
     origin: list[str] | None = option("A web origin whose pages may call; may be repeated"),
 ) -> None:
     """Serve the project's agents over HTTP: for Letta's SDK, OpenAI clients and WebSockets.
@@ -38,6 +41,7 @@ def serve(
         port=port,
         token_file=token_file,
         no_token=no_token,
+        hub=hub,
         origins=origin or [],
     )
 

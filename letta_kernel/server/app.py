@@ -14,6 +14,7 @@ from letta_kernel.server import encoded_slashes, errors, examples, rights
 from letta_kernel.server.directory import Directory
 from letta_kernel.server.edge import Routes
 from letta_kernel.server.events.runs import Project
+from letta_kernel.server.hub import HubTokens
 from letta_kernel.server.middleware import Guard
 from letta_kernel.server.peers import PeerDoor
 from letta_kernel.server.readiness import Readiness
@@ -41,6 +42,7 @@ def create_app(
     host_of: Callable[[str], ToolHost] | None = None,
     directory: Directory | None = None,
     address: str = "",
+    hub: HubTokens | None = None,
 ) -> FastAPI:
     """Return the application that serves *service*.
 
@@ -54,6 +56,7 @@ def create_app(
     limits : bounds on requests.
     address : where other servers of the project reach this one; empty: where its first client does.
     directory : the persons that are served, each with a project; None: only that of *service*.
+    hub : a JupyterHub whose users are let in, too, as the persons that it calls them.
     host_of : tells where an agent's live functions are found; None: tools run from their stored source.
     """
     project = None if service is None else Project(service, host_of=host_of)
@@ -101,6 +104,7 @@ def create_app(
         token=token,
         service=service if service is not None else directory.registry,
         directory=directory,
+        hub=hub,
         open_paths=[f"{prefix}/v1/health", f"{prefix}/v1/health/ready"],
         metrics_path=f"{prefix}{metrics.PATH}",
         origins=origins,

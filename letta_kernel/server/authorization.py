@@ -27,6 +27,7 @@ from letta_kernel.ids import now
 from letta_kernel.records import AccessToken, Grant, Rights
 from letta_kernel.server.directory import Directory, Reach, Shared
 from letta_kernel.server.errors import ForbiddenError, TokenBusyError
+from letta_kernel.server.hub import OF_HUB, HubTokens
 from letta_kernel.server.request_limits import TokenLimits
 from letta_kernel.service import AgentService
 from letta_kernel.service.tokens import PREFIX, RIGHTS, digest_of
@@ -136,6 +137,7 @@ class Authenticator:
     token : the owner's; None where nobody needs any.
     service : whose tokens are let in beside it; None: no others.
     directory : whose agents there are.
+    hub : whose users are let in, too; None: of no hub.
     """
 
     def __init__(
@@ -144,8 +146,10 @@ class Authenticator:
         service: AgentService | None,
         limits: TokenLimits,
         directory: Directory | None = None,
+        hub: HubTokens | None = None,
     ) -> None:
         self.token = token or None
+        self._hub = hub
         self._service = service
         self._directory = directory or Directory(None)
         self._shares = Shares(limits)
@@ -175,9 +179,10 @@ class Authenticator:
             return None
         if same(given, self.token):
             return OWNER
+        if self._hub is not None and not given.startswith(PREFIX):
+            return await self._hub.who(given)
         if self._service is None or not given.startswith(PREFIX) or len(given) > _LONGEST:
             return None
-        # The digest is looked up: what that tells by its time tells nothing of a token.
         digest = digest_of(given)
         await self._refresh(hurry=digest in self._known)
         found = self._known.get(digest)
@@ -260,14 +265,20 @@ class Authenticator:
         """Look after those who are here, until nobody is."""
         while self._uses:
             await asyncio.sleep(WATCH_SECONDS)
-            with suppress(LettaError):  # somebody has the store: the next look will tell
-                await self._refresh(hurry=True)
+            if self._service is not None:
+                with suppress(LettaError):  # somebody has the store: the next look will tell
+                    await self._refresh(hurry=True)
             for use in list(self._uses):
-                if not self._is_valid(use.token):
+                if not await self._holds(use.token):
                     use.ended.set()
                 elif use.granted and not use.ended.is_set() and not await self._stands(use):
                     use.why = "What was granted to you of this agent was changed or taken back."
                     use.ended.set()
+
+    async def _holds(self, token: AccessToken) -> bool:
+        if self._hub is not None and token.id.startswith(OF_HUB):
+            return await self._hub.stands(token)
+        return self._is_valid(token)
 
     async def _stands(self, use: TokenUse) -> bool:
         """Whether all that was granted to somebody who is here still stands; while nobody can tell, it does."""

@@ -28,6 +28,9 @@ from letta_kernel.service.tokens import digest_of
 
 log = logging.getLogger("letta_kernel")
 
+OF_HUB = "hub-"
+"""How the id of every token begins that a hub has told of."""
+
 TEACH = "custom:letta:teach"
 """The scope with which a token tells what every person uses; a hub has to define it."""
 
@@ -103,6 +106,7 @@ class _Known:
     token: AccessToken | None
     given: str
     until: float
+    again: float = 0.0  # when those who are here are asked about again, while the hub is silent
 
 
 class HubTokens:
@@ -143,9 +147,12 @@ class HubTokens:
         known = self._known.get(token.digest)
         if known is None:
             return False
+        if known.again > time.monotonic():
+            return True
         try:
             return await self.who(known.given) is not None
         except StoreBusyError:
+            known.again = time.monotonic() + _REFUSED_SECONDS
             return True
 
     async def _asked(self, digest: str, given: str) -> _Known:
@@ -189,7 +196,7 @@ class HubTokens:
         if not self._access.intersection(scopes) and "access:services" not in scopes:
             return None
         return AccessToken(
-            id=f"hub-{name}",  # what goes on is counted for the user, whatever token they come with
+            id=f"{OF_HUB}{name}",  # what goes on is counted for the user, whatever token they come with
             name=f"{name}, by the hub",
             digest=digest,
             rights="write",

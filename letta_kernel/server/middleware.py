@@ -33,6 +33,7 @@ from letta_kernel.server.authorization import (
 from letta_kernel.server.directory import Directory
 from letta_kernel.server.encoded_slashes import kept_apart
 from letta_kernel.server.errors import AGAIN, TokenBusyError, answer, told
+from letta_kernel.server.hub import HubTokens
 from letta_kernel.server.request_limits import RequestLimits, is_short
 from letta_kernel.server.sockets import Handshake
 from letta_kernel.server.unauthenticated import ConnectionState
@@ -63,6 +64,7 @@ class Guard:
     token : what ``Authorization: Bearer`` must say; None lets everyone in who is on this machine.
     service : whose tokens are let in, too; None: no others.
     directory : whose agents there are.
+    hub : a JupyterHub whose users are let in, too.
     open_paths : paths that need no token.
     metrics_path : one that ``LETTA_METRICS_TOKEN`` opens, too; None: none.
     origins : pages of these origins may ask without a token (those asked for by CORS).
@@ -75,6 +77,7 @@ class Guard:
         token: str | None,
         service: AgentService | None = None,
         directory: Directory | None = None,
+        hub: HubTokens | None = None,
         open_paths: Collection[str] = (),
         metrics_path: str | None = None,
         origins: Collection[str] = (),
@@ -88,7 +91,7 @@ class Guard:
             checked_token(self._metrics_token)
         self.origins = frozenset(origins)
         self.limits = limits or RequestLimits()
-        self._known = Authenticator(token, service, self.limits.token, directory)
+        self._known = Authenticator(token, service, self.limits.token, directory, hub)
         self._now = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -12,11 +12,16 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
 
+import httpx
 import pytest
+from scripted_server import ScriptedServer
+from server_bench import serving
 
 from letta_kernel.errors import InvalidInputError, StoreBusyError
+from letta_kernel.remote import SharedAgentError, SharedAgents
 from letta_kernel.server import hub
 from letta_kernel.server.hub import TEACH, HubService, HubTokens
+from letta_kernel.service import AgentService
 
 ACCESS = "access:services!service=letta"
 
@@ -144,3 +149,50 @@ def test_the_environment_says_how_the_hub_runs_it() -> None:
         HubService.of({})
     with pytest.raises(InvalidInputError, match="such as http"):
         HubService.of({**told, "JUPYTERHUB_SERVICE_URL": "unix:/x"})
+
+
+def test_users_of_the_hub_come_to_what_is_theirs_and_granted(
+    api: str, service: AgentService, scripted: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LETTA_USER", "ann")
+    Api.users |= {"of-ann": user("ann", ACCESS), "of-bob": user("bob", ACCESS)}
+    service.agents.create("ada", model="openai/scripted")
+    service.grants.grant("ada", "bob", "talk")
+    tokens = HubTokens(api, [ACCESS])
+    with serving(service, scripted, prefix="/services/letta", hub=tokens) as server:
+        url = f"{server.url}/services/letta/v1"
+        ann, bob = ({"Authorization": f"Bearer of-{name}"} for name in ("ann", "bob"))
+        me = httpx.get(f"{url}/me", headers=ann).json()
+        assert (me["user"], me["owner"]) == ("ann", True)
+        me = httpx.get(f"{url}/me", headers=bob).json()
+        assert (me["user"], me["owner"]) == ("bob", False)
+        assert [one["agent"] for one in me["shared"]] == ["ann/ada"]
+        scripted.say("Hello, Bob.")
+        shared = SharedAgents(f"{server.url}/services/letta", "of-bob")
+        events = list(shared.send("ann/ada", "Hello."))
+        assert events[-1].type == "run_ended"
+        assert service.runs.list()[0].created_by == "bob"
+        stranger = httpx.get(f"{url}/me", headers={"Authorization": "Bearer nobody"})
+        assert stranger.status_code == 401
+        Api.status = 503
+        monkeypatch.setattr(hub, "KNOWN_SECONDS", 0.0)
+        silent = httpx.get(f"{url}/me", headers={"Authorization": "Bearer another"})
+        assert silent.status_code == 503
+        assert "The hub cannot be asked now" in silent.text
+
+
+def test_a_token_that_the_hub_revokes_ends_what_goes_on(
+    api: str, service: AgentService, scripted: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LETTA_USER", "ann")
+    monkeypatch.setattr(hub, "KNOWN_SECONDS", 0.0)
+    Api.users["of-bob"] = user("bob", ACCESS)
+    service.agents.create("ada", model="openai/scripted")
+    service.grants.grant("ada", "bob", "talk")
+    scripted.say("This takes a very long time.", pieces=20, delay=0.5)
+    with serving(service, scripted, hub=HubTokens(api, [ACCESS])) as server:
+        events = SharedAgents(server.url, "of-bob").send("ann/ada", "Tell me.")
+        next(events)
+        Api.users.clear()
+        with pytest.raises(SharedAgentError, match="has ended the connection: The token was rev"):
+            list(events)
