@@ -86,6 +86,20 @@ class StoreBusyError(StoreError):
     """Somebody else kept the project's store for longer than a request waits; nothing was changed."""
 
 
+class QuotaError(LettaError):
+    """A person has used up what they may for now; the text says when it is free again.
+
+    Parameters
+    ----------
+    text : one line.
+    seconds : after which it is worth trying again.
+    """
+
+    def __init__(self, text: str, seconds: float) -> None:
+        super().__init__(text)
+        self.seconds = seconds
+
+
 class HiddenLibraryError(LettaError):
     """A file that the user imported has the name of a library that is needed, and hides it."""
 

@@ -9,15 +9,19 @@ from __future__ import annotations
 import getpass
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import ParamSpec, TypeVar
 
 from letta_kernel import settings
 from letta_kernel.errors import InvalidInputError
 from letta_kernel.ids import LOCAL_USER, hidden_sign
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,47}")
 """What a person may be called: it becomes a folder, a schema, a role, and a part of an agent's name."""
@@ -73,6 +77,20 @@ def acting(actor: Actor | None) -> Iterator[None]:
 def become(actor: Actor | None) -> None:
     """Act as *actor* for the rest of this context."""
     _ACTOR.set(actor)
+
+
+def as_owner(work: Callable[P, T]) -> Callable[P, T]:
+    """Return *work* for a thread of its own, done in the name of the owner of the project that is acted in."""
+    said = _ACTOR.get()
+    if said is None:
+        return work
+    owner = Actor(said.owner, said.owner)
+
+    def done(*args: P.args, **kwargs: P.kwargs) -> T:
+        become(owner)
+        return work(*args, **kwargs)
+
+    return done
 
 
 def actor() -> Actor | None:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from fastapi import FastAPI
 from letta_client import AsyncLetta, Letta
 from scripted_server import ScriptedServer
 from starlette.routing import BaseRoute
@@ -49,24 +50,30 @@ def serving(
 ) -> Iterator[Server]:
     """Serve *service* until the block ends; *options* are those of `create_app`."""
     app = create_app(service, token=token, **options)
+    with running(app, options.get("prefix", "")) as url:
+        yield Server(url, token or "", service, scripted)
+
+
+@contextmanager
+def running(app: FastAPI, prefix: str = "") -> Iterator[str]:
+    """Serve *app* until the block ends; yield its URL."""
     # Routes are worked out at their first request, which takes a quarter of a second: once for all servers.
-    app.router.routes[:] = _ROUTES.setdefault(options.get("prefix", ""), list(app.router.routes))
+    app.router.routes[:] = _ROUTES.setdefault(prefix, list(app.router.routes))
     config = listen.config_of(
         app,
         host="127.0.0.1",
         port=0,
         timeout_graceful_shutdown=2,
     )
-    running = listen.Server(config)
+    server = listen.Server(config)
     socket = config.bind_socket()
     socket.listen(128)  # so that nobody is refused while the server starts
-    thread = threading.Thread(target=running.run, kwargs={"sockets": [socket]}, daemon=True)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [socket]}, daemon=True)
     thread.start()
     try:
-        port = socket.getsockname()[1]
-        yield Server(f"http://127.0.0.1:{port}", token or "", service, scripted)
+        yield f"http://127.0.0.1:{socket.getsockname()[1]}"
     finally:
-        running.should_exit = True
+        server.should_exit = True
         thread.join(10)
         socket.close()
 

@@ -16,7 +16,7 @@ import typer
 from letta_kernel import private, settings
 from letta_kernel.cli import output
 from letta_kernel.cli.door import TerminalDoor
-from letta_kernel.errors import InvalidInputError
+from letta_kernel.errors import InvalidInputError, NotFoundError
 from letta_kernel.hooks import users_code
 from letta_kernel.server.address import LOOPBACK, checked_token, listener, url_of
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
     from letta_kernel.server.hub import HubService, HubTokens
+    from letta_kernel.server.people import PeopleDirectory
 
 
 def serve(
@@ -37,6 +38,7 @@ def serve(
     no_token: bool,
     origins: list[str],
     hub: bool = False,
+    people: str | None = None,
 ) -> None:
     """Listen, say where and with which token, and serve until Ctrl-C."""
     service, users = _of_hub(no_token) if hub else (None, None)
@@ -47,7 +49,12 @@ def serve(
     given, secret = token_of(token_file, no_token)
     logged = begin_log(given, no_token)
     allowed = [_origin(one) for one in origins]
-    if session.has_project:
+    directory = None
+    if people is not None:
+        if no_token:
+            raise InvalidInputError("Persons are told apart by their tokens: not with --no-token.")
+        directory = _directory(people)
+    elif session.has_project:
         session.service.agents.list()  # one that does not open is said here, and not to each client
         session.service.sleeptime.resume()
     with listener(host, port) as listening:
@@ -61,7 +68,14 @@ def serve(
         from letta_kernel.server.app import create_app
 
         prefix = service.prefix if service is not None else ""
-        app = create_app(session.service, token=secret, origins=allowed, prefix=prefix, hub=users)
+        app = create_app(
+            session.service if directory is None else None,
+            token=secret,
+            origins=allowed,
+            prefix=prefix,
+            hub=users,
+            directory=directory,
+        )
         run(app, listening)
 
 
@@ -73,6 +87,16 @@ def _of_hub(no_token: bool) -> tuple[HubService, HubTokens]:
         raise typer.BadParameter("--hub and --no-token exclude each other.")
     service = of_environment()
     return service, HubTokens(service.api, service.access)
+
+
+def _directory(people: str) -> PeopleDirectory:
+    from letta_kernel.server.people import PeopleDirectory
+    from letta_kernel.service.homes import homes
+
+    found = homes(people)
+    if not found.exists():
+        raise NotFoundError(f"Nobody is entered in {found.where}: letta-kernel people add NAME.")
+    return PeopleDirectory(found)
 
 
 def token_of(file: str | None, no_token: bool) -> tuple[bool, str | None]:

@@ -20,6 +20,7 @@ from letta_kernel.commands import sql as sql, eval as eval, debugger as debugger
 from letta_kernel.commands import models as models, keeping as keeping, moving as moving
 from letta_kernel.commands import program as program
 from letta_kernel.commands import sharing as sharing, tokens as tokens, traces as traces
+from letta_kernel.commands import people as people
 from letta_kernel.commands import report as report
 
 # isort: on

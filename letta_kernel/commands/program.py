@@ -30,6 +30,10 @@ def serve(
         "As a service of a JupyterHub, which says where to listen, and whose a token is"
     ),
     origin: list[str] | None = option("A web origin whose pages may call; may be repeated"),
+    people: str | None = option(
+        "Serve the persons there, each with a project, instead: a folder, or postgresql://…",
+        shown="WHERE",
+    ),
 ) -> None:
     """Serve the project's agents over HTTP: for Letta's SDK, OpenAI clients and WebSockets.
 
@@ -43,6 +47,7 @@ def serve(
         no_token=no_token,
         hub=hub,
         origins=origin or [],
+        people=people,
     )
 
 

@@ -46,6 +46,7 @@ TERMINAL_GROUPS = {
     "break": "Breakpoints: what an agent's runs stop at.",
     "model": "Models: list them, choose one, download one.",
     "trace": "Runs as OpenTelemetry spans: sent to a collector, or saved to a file.",
+    "people": "Persons, each with a project, that one server serves: add, bound, remove them.",
     "token": "Tokens, which let clients of a server in: make, list and revoke them.",
 }
 """What the first words of commands of two words are about, at the terminal."""

@@ -73,6 +73,7 @@ def create_app(
         warming.cancel()
         if project is not None:
             project.live.close()
+        app.state.directory.close()
 
     app = FastAPI(
         title="letta-kernel",

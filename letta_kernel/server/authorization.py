@@ -91,6 +91,11 @@ class TokenUse:
         self.granted: list[tuple[str, Grant]] = []  # by owner: what this rests on
         self._shares = shares
         self._taken: list[Kind] = []
+        self._kept: list[Callable[[], None]] = []
+
+    def keep(self, project: Any) -> None:
+        """Keep a project open for as long as this lasts."""
+        self._kept.append(self.directory.keep(project))
 
     def narrowed(self, reach: Reach) -> TokenUse:
         """Return this use as of one agent that another person has granted: as with a token of that agent."""
@@ -117,6 +122,8 @@ class TokenUse:
 
     def leave(self) -> None:
         """Count no more."""
+        while self._kept:
+            self._kept.pop()()
         while self._taken:
             self._shares.give(self.token, self._taken.pop())
 

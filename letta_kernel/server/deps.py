@@ -10,6 +10,7 @@ from fastapi import Depends, Query
 from starlette.requests import HTTPConnection, Request
 
 from letta_kernel.models.base import Cancel
+from letta_kernel.server.errors import ForbiddenError
 from letta_kernel.server.events.runs import Project, RunManager
 from letta_kernel.server.paging import MAX_LIMIT, Cursor, Order
 from letta_kernel.service import AgentService
@@ -19,8 +20,12 @@ PROJECT = "letta_kernel.project"
 
 
 def project_of(connection: HTTPConnection) -> Project:
-    """Return the project that a connection is about."""
-    project = cast(Project, connection.scope.get(PROJECT) or connection.app.state.project)
+    """Return the project that a connection is about; `ForbiddenError` if it is about none."""
+    project = cast(Project | None, connection.scope.get(PROJECT) or connection.app.state.project)
+    if project is None:
+        raise ForbiddenError(
+            "There is no project of yours here: this server knows nobody of your name."
+        )
     project.reached_at(connection.scope)
     return project
 

@@ -15,6 +15,7 @@ from letta_kernel import users
 from letta_kernel.errors import InvalidInputError, LettaError, NotFoundError
 from letta_kernel.records import AccessToken, AgentState, Grant
 from letta_kernel.service import AgentService
+from letta_kernel.service.people import People
 
 
 class Project(Protocol):
@@ -56,6 +57,7 @@ class Directory:
 
     def __init__(self, project: Project | None) -> None:
         self._project = project
+        self.people: People | None = None  # the registry of persons, if there are several
         self.owner = users.person_in_front()
 
     @property
@@ -66,6 +68,13 @@ class Directory:
     def home(self, user: str | None) -> Project | None:
         """Return the project of a person's own; None: they are a guest here. ``None`` stands for the owner."""
         return self._project if user is None or user == self.owner else None
+
+    def keep(self, project: Project) -> Callable[[], None]:
+        """Keep a project open until what is returned is called."""
+        return lambda: None
+
+    def close(self) -> None:
+        """Let go of what this has opened."""
 
     def owner_for(self, user: str | None) -> str:
         """Return whose project `home` is."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -19,6 +20,7 @@ from letta_kernel.errors import (
     InvalidInputError,
     LettaError,
     NotFoundError,
+    QuotaError,
     ReadOnlyError,
     StoreBusyError,
     StoreError,
@@ -123,6 +125,7 @@ _STATUS: tuple[tuple[type[LettaError], int], ...] = (
     (DrainingError, 503),
     (ForbiddenError, 403),
     (TokenBusyError, 429),
+    (QuotaError, 429),
     (NotFoundError, 404),
     (ConflictError, 409),
     (AgentBusyError, 409),
@@ -172,6 +175,8 @@ def answer(error: LettaError, scope: Mapping[str, Any]) -> JSONResponse:
         detail = {"code": "PENDING_APPROVAL", "message": text, "pending_request_id": waits}
     # The SDK tries 5xx again; what is left out will not be there a second later.
     headers = {501: {"x-should-retry": "false"}, 429: AGAIN}.get(status)
+    if isinstance(error, QuotaError):
+        headers = {"Retry-After": str(max(1, math.ceil(error.seconds)))}
     if isinstance(error, StoreBusyError | TooManyRunsError | DrainingError):
         headers = AGAIN
     return JSONResponse(told(scope, status, detail), status, headers)

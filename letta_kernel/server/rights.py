@@ -211,7 +211,8 @@ async def check(connection: HTTPConnection) -> None:
 def allow(use: TokenUse, operation: str) -> None:
     """Refuse, with `ForbiddenError`, an operation that *use* has no right to, whatever it is about."""
     needed = NEEDS.get(operation, "write")
-    if operation not in OF_TEACHER and RIGHTS.index(use.token.rights) < RIGHTS.index(needed):
+    teaches = operation in OF_TEACHER and use.token.teach
+    if not teaches and RIGHTS.index(use.token.rights) < RIGHTS.index(needed):
         raise ForbiddenError(f"This token may {use.token.rights}, not {needed}.")
     guest = use.actor.guest
     if guest is None:
@@ -251,6 +252,7 @@ async def enter(connection: HTTPConnection, use: TokenUse, operation: str) -> To
             )
         return use
     connection.scope[PROJECT] = reach.project
+    use.keep(reach.project)
     if reach.grant is not None:
         use = use.narrowed(reach)
         authorization.become(use)

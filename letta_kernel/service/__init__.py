@@ -28,6 +28,7 @@ from letta_kernel.service.identities import Identities
 from letta_kernel.service.mcp import McpServers
 from letta_kernel.service.messages import Messages
 from letta_kernel.service.passages import Passages
+from letta_kernel.service.people import People
 from letta_kernel.service.preparation import Preparation
 from letta_kernel.service.recordings import Recordings
 from letta_kernel.service.reporting import Reports
@@ -84,6 +85,7 @@ class AgentService:
     tokens : what lets clients of a server in.
     servers : the servers of the project, and what each of them carries out.
     grants : what other people may with agents.
+    people : the persons of a server of many, in the store that is their registry.
     sleeptime : other agents that tidy an agent's memory while it rests.
     events : what the runs of this process tell, as they go on.
     traces : tells a collector of them, if it is turned on.
@@ -93,11 +95,17 @@ class AgentService:
     a method is about comes first, whose it is follows as ``agent=``, ``archive=`` or ``folder=``.
     """
 
-    def __init__(self, home: Path | str | None = None, store: str | None = None) -> None:
+    def __init__(
+        self,
+        home: Path | str | None = None,
+        store: str | None = None,
+        *,
+        keys_beside: bool = True,
+    ) -> None:
         core = Core(home, store)
         self.home = core.home
         self.database = core.database
-        self._keys_back = keys.look_beside(self.home)
+        self._keys_back = keys.look_beside(self.home) if keys_beside else lambda: None
         self._memories = memories = Memories(core)
         self.recordings = Recordings()
         self.events = EventLog()
@@ -107,6 +115,7 @@ class AgentService:
         self.mcp = McpServers(core)
         self.tools = Tools(core, memories, self.mcp.connections)
         self.grants = Grants(core, self.tools)
+        self.people = People(core)
         self.agents = Agents(core, memories, self.tools)
         self.blocks = Blocks(core)
         self.archives = Archives(core, memories)

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import closing, suppress
 
+from letta_kernel import users
 from letta_kernel.errors import ConflictError, InvalidInputError, LettaError
 from letta_kernel.messages import Event, Message
 from letta_kernel.models.base import Cancel
@@ -54,7 +55,7 @@ class Deliveries:
             if self._thread is None and not self._closed:
                 self._bell.set()
                 self._thread = threading.Thread(
-                    target=self._work, name="agent-messages", daemon=True
+                    target=users.as_owner(self._work), name="agent-messages", daemon=True
                 )
                 self._thread.start()
 
@@ -120,7 +121,7 @@ class Deliveries:
                     continue
                 switch = Cancel()
                 thread = threading.Thread(
-                    target=self._read,
+                    target=users.as_owner(self._read),
                     args=(state, message, switch),
                     name="agent-message",
                     daemon=True,

@@ -24,7 +24,7 @@ from letta_kernel.service.preparation import Preparation, report
 from letta_kernel.service.recordings import Recordings
 from letta_kernel.service.replay import replay
 from letta_kernel.service.run_options import RunOptions, checked, with_lent
-from letta_kernel.service.runner import Runner
+from letta_kernel.service.runner import Admission, Runner
 from letta_kernel.store import agents, lease, run_figures, runs, stops
 from letta_kernel.store.database import Tx
 from letta_kernel.tools.answers import AnswerForm
@@ -73,6 +73,15 @@ class Runs:
         self._preparation = preparation
         self._recordings = recordings
         self._runner = runner
+
+    def admit(self, admission: Admission) -> None:
+        """Ask *admission* before each run from now on."""
+        self._runner.admission = admission
+
+    @property
+    def going(self) -> int:
+        """How many runs go on in this process."""
+        return len(self._runner.running)
 
     @property
     def notebook(self) -> str | None:

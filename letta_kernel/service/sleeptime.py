@@ -15,7 +15,7 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import Any, cast
 
-from letta_kernel import side_effects, waiting
+from letta_kernel import side_effects, users, waiting
 from letta_kernel.errors import InvalidInputError, LettaError
 from letta_kernel.hooks import users_code
 from letta_kernel.memory.staged import OthersRecall, StagedArchive, StagedMemory
@@ -221,7 +221,9 @@ class Sleeptime:
         with self._lock:
             self._due.add(agent_id)
             if self._worker is None or not self._worker.is_alive():
-                self._worker = threading.Thread(target=self._work, name="sleep-time", daemon=True)
+                self._worker = threading.Thread(
+                    target=users.as_owner(self._work), name="sleep-time", daemon=True
+                )
                 self._worker.start()
         self._news.set()
 

@@ -5,17 +5,24 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from pydantic import Field
 
 from letta_kernel import users
 from letta_kernel.records import Grant
 from letta_kernel.server import authorization
 from letta_kernel.server.deps import Service
+from letta_kernel.server.errors import ForbiddenError
 from letta_kernel.server.schemas.base import Asked, Shape
 from letta_kernel.service import AgentService
+from letta_kernel.service.people import People
 
 router = APIRouter(tags=["people"])
+
+NOTICE = (
+    "Whoever keeps or teaches this server sees how many runs you begin, and the tokens and dollars they take;"
+    " what is said only if you grant `read` of an agent."
+)
 
 Right = Literal["read", "talk", "write"]
 
@@ -30,6 +37,17 @@ class SharedShape(Shape):
     description: str | None = None
 
 
+class Quota(Shape):
+    """What a person may and has used today (UTC); null is not bounded."""
+
+    tokens_a_day: int | None = None
+    dollars_a_day: float | None = None
+    runs_at_once: int | None = None
+    tokens_used: int = 0
+    dollars_used: float = 0.0
+    runs_going: int = 0
+
+
 class Me(Shape):
     """Who asks, and what they may."""
 
@@ -38,6 +56,9 @@ class Me(Shape):
     rights: Right
     teach: bool = Field(False, description="Whether this token tells what every person uses.")
     shared: list[SharedShape] = Field(description="What others have granted.")
+    quota: Quota | None = Field(None, description="At a server of many persons.")
+    notice: str | None = Field(None, description="What to know before one works here.")
+    new: bool = Field(False, description="Whether the notice is told for the first time.")
 
 
 class GrantShape(Shape):
@@ -70,6 +91,7 @@ def retrieve_me() -> Me:
     """Say who asks, and which agents of other people they may use."""
     use = authorization.current_use()
     home = use is None or use.directory.home(use.token.user) is not None
+    quota, new = _quota(use.token.user, use.directory.people) if use is not None else (None, False)
     return Me(
         user=users.current_user(),
         owner=home,
@@ -85,7 +107,50 @@ def retrieve_me() -> Me:
             )
             for one in authorization.shared()
         ],
+        quota=quota,
+        notice=NOTICE if quota is not None else None,
+        new=new,
     )
+
+
+def _quota(user: str | None, people: People | None) -> tuple[Quota | None, bool]:
+    if user is None or people is None:
+        return None, False
+    person = people.retrieve(user)
+    tokens, dollars, going = people.used(user)
+    quota = Quota(
+        tokens_a_day=person.tokens_a_day,
+        dollars_a_day=person.dollars_a_day,
+        runs_at_once=person.runs_at_once,
+        tokens_used=tokens,
+        dollars_used=round(dollars, 6),
+        runs_going=going,
+    )
+    return quota, people.tell(user)
+
+
+class UsageShape(Shape):
+    """What somebody used on one day (UTC)."""
+
+    person: str
+    day: str
+    runs: int
+    tokens: int
+    cost: float = Field(description="Dollars.")
+
+
+@router.get("/people/usage", operation_id="list_usage")
+def list_usage(
+    request: Request,
+    days: Annotated[int, Query(ge=1, le=3660, description="How many back, today included.")] = 30,
+    person: Annotated[str | None, Query(description="Only of this person.")] = None,
+) -> list[UsageShape]:
+    """Say what each person used on each day, never what was said: for tokens that teach."""
+    use = authorization.current_use()
+    people: People | None = request.app.state.directory.people
+    if people is None or (use is not None and not use.token.teach):
+        raise ForbiddenError("This needs a token that teaches, at a server of many persons.")
+    return [UsageShape.of(one) for one in people.figures(days, person)]
 
 
 @router.get("/grants", operation_id="list_grants")
