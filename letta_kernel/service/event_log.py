@@ -303,15 +303,18 @@ class EventLog:
         self._agents: OrderedDict[str, AgentLog] = OrderedDict()
         self._lock = threading.RLock()
 
-    def add(self, agent_id: str, run_id: str, event: Event) -> None:
-        """Write down an event of a run and wake those who follow the run or its agent."""
+    def add(self, agent_id: str, run_id: str, event: Event, *, ours: bool = True) -> None:
+        """Write down an event of a run and wake those who follow the run or its agent.
+
+        Of a run that is not *ours*, but another process's, listeners are not told.
+        """
         with self._lock:
             run = self._runs.get(run_id)
             if run is None:
                 run = self._runs[run_id] = RunLog(run_id, agent_id, self._lock)
             run.add(event)
             self.agent(agent_id).add(run)
-        for listener in tuple(self.listeners):
+        for listener in tuple(self.listeners) if ours else ():
             listener(agent_id, run_id, event)
 
     def finish(self, run_id: str) -> None:
@@ -329,6 +332,14 @@ class EventLog:
                 self._bytes -= old.bytes
                 del self._runs[old_id]
                 self.agent(old.agent_id).forget(old)
+
+    def drop(self, run_id: str) -> None:
+        """Forget a run of another process, of which no more is heard here."""
+        with self._lock:
+            run = self._runs.pop(run_id, None)
+            if run is not None:
+                run.finish()
+                self.agent(run.agent_id).forget(run)
 
     def run(self, run_id: str) -> RunLog | None:
         """Return the log of a run that goes on in this process or has ended not long ago."""

@@ -261,6 +261,10 @@ class Runs:
         state = self._core.thread(tx, ref, conversation)
         return state, self._core.waiting_calls(tx, state)
 
+    def is_here(self, run_id: str) -> bool:
+        """Whether this process carries a run out."""
+        return run_id in self._runner.running
+
     def cancel(self, run_id: str) -> bool:
         """Ask whoever carries out a run, here or in another process, to end it; False if it is over.
 

@@ -161,7 +161,8 @@ def heard(tx: Tx, group_id: str, agent_id: str, seq: int) -> None:
     tx.execute(
         "INSERT INTO group_agents (group_id, agent_id, heard)"
         " SELECT id, $2, $3::bigint FROM groups WHERE id = $1"
-        " ON CONFLICT (group_id, agent_id) DO UPDATE SET heard = greatest(heard, excluded.heard)",
+        " ON CONFLICT (group_id, agent_id)"
+        " DO UPDATE SET heard = greatest(group_agents.heard, excluded.heard)",
         (group_id, agent_id, seq),
     )
 

@@ -12,6 +12,7 @@ import pytest
 from scripted_server import ScriptedServer
 from server_bench import Server, serving, until
 from shout_agent import agent_with_shout
+from websockets.sync.client import connect
 
 from letta_kernel.server import peers
 from letta_kernel.service import AgentService
@@ -151,7 +152,7 @@ def test_a_run_is_streamed_by_a_server_that_does_not_carry_it_out(
     again = told(two.client().runs.messages.stream(run_id))
     assert [item[0] for item in again][-2:] == ["stop_reason", "usage_statistics"]
     assert two.client().runs.retrieve(run_id).background is True
-    assert [run.id for run in two.client().runs.list(background=True)] == [run_id]
+    assert [run.id for run in two.client().runs.list(agent_id=agent, background=True)] == [run_id]
 
 
 def test_a_groups_turn_is_streamed_by_another_server(servers: tuple[Server, Server]) -> None:
@@ -253,3 +254,34 @@ def test_only_the_projects_servers_are_told(servers: tuple[Server, Server]) -> N
         ]
     )
     two.client().agents.messages.cancel(agent)
+
+
+def test_a_socket_hears_of_runs_of_other_servers(servers: tuple[Server, Server]) -> None:
+    one, two = servers
+    agent = one.client().agents.create().id
+    url = two.url.replace("http", "ws", 1)
+    with connect(f"{url}/v1/agents/{agent}/ws?token={two.token}", open_timeout=60) as socket:
+        assert json.loads(socket.recv(60))["type"] == "hello"
+        one.scripted.say("one two three four five six", pieces=6, delay=0.3)
+        run = one.client().agents.messages.create_async(agent, input="count")
+        heard = []
+        while not heard or heard[-1]["event"]["type"] != "run_ended":
+            heard.append(json.loads(socket.recv(60)))
+        assert {one["run_id"] for one in heard} == {run.id}
+        assert [one["seq"] for one in heard] == list(range(1, len(heard) + 1))
+        kinds = [one["event"]["type"] for one in heard]
+        assert kinds[0] == "run_started"
+        assert kinds.count("run_ended") == 1
+        said = [one["event"]["text"] for one in heard if one["event"]["type"] == "text_delta"]
+        assert "".join(said) == "one two three four five six"
+        assert len(said) > 1
+        one.scripted.hang_mid_stream(120, text="A very long story begins here and goes on")
+        run = one.client().agents.messages.create_async(agent, input="Tell me a story")
+        while json.loads(socket.recv(60))["event"]["type"] != "text_delta":
+            pass
+        with connect(f"{url}/v1/agents/{agent}/ws?token={two.token}") as late:
+            assert json.loads(late.recv(60))["running"] == [run.id]
+        socket.send(json.dumps({"type": "cancel", "id": "1", "run_id": run.id}))
+        ended = ""
+        while ended != "cancelled":
+            ended = json.loads(socket.recv(60)).get("event", {}).get("stop_reason", "")

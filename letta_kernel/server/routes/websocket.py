@@ -69,7 +69,7 @@ from letta_kernel.errors import InvalidInputError, LettaError, NotFoundError
 from letta_kernel.messages import worded
 from letta_kernel.pictures.picture import MOST
 from letta_kernel.records import AgentState
-from letta_kernel.server import authorization, rights, threads
+from letta_kernel.server import authorization, mirrors, rights, threads
 from letta_kernel.server.deps import project_of
 from letta_kernel.server.errors import ForbiddenError
 from letta_kernel.server.events.contents import ContentReader
@@ -172,6 +172,7 @@ async def _talk(websocket: WebSocket, agent_id: str) -> None:
         agent = await anyio.to_thread.run_sync(service.agents.retrieve, ref or agent_id)
         own = await anyio.to_thread.run_sync(threads.own_thread, service, agent.id)
         pending = await anyio.to_thread.run_sync(service.runs.pending, agent.id, own.conversation)
+        going = await anyio.to_thread.run_sync(_going, service, agent.id)
     except LettaError as error:
         hidden = NotFoundError | InvalidInputError | ForbiddenError
         code = _NO_AGENT if isinstance(error, hidden) else 1011
@@ -188,10 +189,11 @@ async def _talk(websocket: WebSocket, agent_id: str) -> None:
         feed=log.id,
         seq=after,
         resumed=resumed,
-        running=await socket.seen(log.running),
+        running=await socket.seen(sorted({*log.running, *going})),
         pending=[call.model_dump() for call in pending],
     )
-    await socket.serve(after)
+    with mirrors.of(project).follow(agent.id):
+        await socket.serve(after)
 
 
 class _Socket:
@@ -345,6 +347,11 @@ class _Socket:
         if not stopped:
             raise InvalidInputError("There is no run of this agent to end.")
         await self.say(type="ack", id=asked.id, run_id=stopped[0])
+
+
+def _going(service: AgentService, agent_id: str) -> list[str]:
+    """Return the runs of an agent that go on, in whatever process."""
+    return [run.id for run in service.runs.list(agent_ids=[agent_id], statuses=GOING)]
 
 
 async def _receive(websocket: WebSocket) -> str | None:
