@@ -29,7 +29,7 @@ from letta_kernel.service.servers import Holder
 log = logging.getLogger("letta_kernel")
 
 _EVENT: TypeAdapter[Event] = TypeAdapter(Event)
-_CONNECT = 3.0  # seconds to reach another server
+_CONNECT = 5.0  # seconds to reach another server
 _SILENT = 4 * peers.IDLE  # seconds without a sign after which a stream is given up
 _TRIES = 3  # of a stream that was lost, before the store is read instead
 _PAUSE = 0.5  # seconds between them

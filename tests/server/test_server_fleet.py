@@ -25,6 +25,8 @@ def servers(
     """Two servers that share nothing but the store."""
     monkeypatch.setattr("letta_kernel.server.events.sse.PING_SECONDS", 3600.0)
     monkeypatch.setattr("letta_kernel.agent.keeper.LOOK_SECONDS", 0.2)
+    # On a crowded machine a server may seem out of reach, and its runs are told from the store then.
+    monkeypatch.setattr("letta_kernel.server.remote._CONNECT", 60.0)
     with (
         AgentService(service.home) as other,
         serving(service, scripted) as one,
