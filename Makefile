@@ -3,7 +3,7 @@
 .DEFAULT_GOAL := help
 # Where it is set every process of the tests, some thousands, would compile all modules anew.
 unexport PYTHONDONTWRITEBYTECODE
-.PHONY: help demo lab test test-long test-oldest test-collaboration test-hub check lint front-end-test rewritten bench clean chromium
+.PHONY: help demo lab test test-long test-oldest test-collaboration test-hub check lint front-end-test rewritten bench clean chromium postgresql
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -31,6 +31,7 @@ help:
 	@echo 'make lab     open the quickstart in JupyterLab'
 	@echo 'make test    check and test everything'
 	@echo 'make test-long           the long forms too: campaigns, notebooks twice, the oldest dependencies'
+	@echo 'make test-postgres       the store and its faults on PostgreSQL (a part of make test)'
 	@echo 'make check ROOM=store    style, types and one room'
 	@echo 'make bench   run the benchmarks'
 	@echo 'make clean   remove what make has made, .venv included'
@@ -49,9 +50,14 @@ WORKERS := -n $(shell nproc 2>/dev/null | awk '{ print $$1 + 2 }' || echo 4) --d
 # Types and the extension's tests keep one core busy each. What each says is printed in one piece, if make can.
 IN_ONE_PIECE := $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 
-test: $(VENV)/installed-test chromium
+test: $(VENV)/installed-test chromium postgresql
 	@$(MAKE) --no-print-directory -j2 $(IN_ONE_PIECE) lint front-end-test rewritten
 	$(PYTEST) $(WORKERS) --durations=20
+	@$(MAKE) --no-print-directory test-postgres
+
+# The store and its faults with the rows in PostgreSQL, of which the tests start a server of their own.
+test-postgres: $(VENV)/installed-test postgresql
+	LETTA_TEST_STORE=postgresql $(PYTEST) $(WORKERS) tests/store tests/faults
 
 test-long: test test-oldest test-collaboration test-hub
 	$(call install,--no-build-isolation --editable '.[multilingual]')  # 91 MB, for one test
@@ -149,3 +155,10 @@ chromium:
 	{ command -v apt-get >/dev/null && $$root apt-get update -qq \
 		&& $$root apt-get install -qqy --no-install-recommends chromium fonts-dejavu-core; } \
 	|| { echo 'The browser tests need Chromium: install it, or name a Chrome by CHROMIUM=/path/to/chrome' >&2; exit 1; }
+
+postgresql:
+	@command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 && exit 0; \
+	root=; [ "$$(id -u)" = 0 ] || root='sudo -n'; \
+	{ command -v apt-get >/dev/null && $$root apt-get update -qq \
+		&& $$root apt-get install -qqy --no-install-recommends postgresql; } \
+	|| { echo 'The tests of PostgreSQL need its programs: install it, so that initdb is found' >&2; exit 1; }

@@ -28,6 +28,13 @@ WANTED = os.environ.get("LETTA_TEST_STORE") == "postgresql"
 # A crash of the machine may take the tests' rows: nobody needs them then.
 _QUICK = "fsync=off synchronous_commit=off full_page_writes=off max_wal_size=4GB autovacuum_naptime=10min"
 _SETTINGS = "max_connections=300 max_pred_locks_per_transaction=256 shared_buffers=64MB log_min_messages=fatal"
+GUARDED = "guarded"
+"""A database that asks for passwords, once somebody has made it."""
+_RULES = f"""
+local {GUARDED} postgres trust
+local {GUARDED} all scram-sha-256
+local {GUARDED}2 all reject
+"""
 _numbers = itertools.count(1)
 
 
@@ -74,6 +81,8 @@ class Cluster:
             "initdb", "--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C.UTF-8",
             "--no-sync", "--pgdata", str(self._data),
         )  # fmt: skip
+        rules = self._data / "pg_hba.conf"
+        rules.write_text(_RULES + rules.read_text())
 
     def start(self) -> None:
         """Start it; it answers when this returns."""
@@ -85,6 +94,12 @@ class Cluster:
     def stop(self, mode: str = "immediate") -> None:
         """Stop it; *mode* as pg_ctl has it."""
         self._call("pg_ctl", "stop", "--mode", mode, "--silent", "--pgdata", str(self._data))
+
+    def remove(self) -> None:
+        """Stop it, and leave nothing."""
+        with contextlib.suppress(RuntimeError):
+            self.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     @property
     def pid(self) -> int:
@@ -101,6 +116,7 @@ class Cluster:
     ) -> str:
         """Return a value of ``LETTA_STORE``."""
         query = {"host": str(self.folder), **({"project": project} if project else {}), **options}
+        query = {key: value for key, value in query.items() if value}
         return f"postgresql://{user}@/{database}?" + "&".join(
             f"{key}={quote(value, safe='')}" for key, value in query.items()
         )
@@ -166,10 +182,7 @@ def _wait_and_stop(main: int, folder: Path) -> None:
     began = _began(main)
     while began and _began(main) == began:
         time.sleep(0.2)
-    cluster = Cluster(folder)
-    with contextlib.suppress(RuntimeError):
-        cluster.stop()
-    shutil.rmtree(folder, ignore_errors=True)
+    Cluster(folder).remove()
 
 
 def _began(pid: int) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl, quote, urlencode
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
@@ -55,10 +55,10 @@ def address(url: str, home: Path) -> Address:
     project = project.replace(FOLDER, _of_folder(home))
     if project and not (_NAME.fullmatch(project) and len(project.encode()) <= 63):
         raise InvalidInputError(
-            f"A project in PostgreSQL cannot be called {project!r:.80}: take letters, digits, _ and -."
+            f"In LETTA_STORE the project cannot be called {project!r:.80}: take letters, digits, _ and -."
         )
     left = [one for one in options if one[0] != "project"]
-    conninfo = base + ("?" + urlencode(left) if left else "")
+    conninfo = base + ("?" + urlencode(left, quote_via=quote) if left else "")
     try:
         known = conninfo_to_dict(conninfo)
     except (psycopg.Error, UnicodeError, ValueError):

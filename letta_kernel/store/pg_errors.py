@@ -17,7 +17,9 @@ from letta_kernel.errors import (
 from letta_kernel.store import transaction
 from letta_kernel.store.driver import Conflict
 
-_PREFIX = re.compile(r"^(?:connection failed: )?connection to server (?:at|on) .*? failed: ")
+_PREFIX = re.compile(
+    r"^(?:connection (?:failed|is bad): )?connection to server (?:at|on) .*? failed: "
+)
 _CONFLICTS = (pg.SerializationFailure, pg.DeadlockDetected, pg.LockNotAvailable)
 
 
@@ -107,7 +109,7 @@ _REFUSED: list[tuple[tuple[str, ...], str]] = [
         "refuses the role or its password: see to LETTA_STORE, PGPASSWORD or ~/.pgpass",
     ),
     (
-        ("no pg_hba.conf entry",),
+        ("no pg_hba.conf entry", "pg_hba.conf rejects"),
         "does not let this role in from here ({}): ask who runs the server",
     ),
     (('role "…does not exist',), "has no such role ({}): make it, or name another"),
@@ -125,7 +127,10 @@ _AWAY: list[tuple[tuple[str, ...], str]] = [
         ("too many clients", "too many connections", "remaining connection slots"),
         "has no connection left: try again, or lower LETTA_STORE_CONNECTIONS of those who use it",
     ),
-    (("starting up", "shutting down", "recovery mode"), "is not ready ({}): try again"),
+    (
+        ("starting up", "shutting down", "recovery", "not yet accepting"),
+        "is not ready ({}): try again",
+    ),
     (
         (
             *("could not translate", "name or service not known", "refused", "timeout"),

@@ -32,6 +32,7 @@ def moments(tmp_path: Path) -> int:
     return move_child.move(counted, str(tmp_path / "counted-to"))
 
 
+@pytest.mark.duckdb
 @pytest.mark.parametrize(
     "tries", [4, pytest.param(200, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])]
 )

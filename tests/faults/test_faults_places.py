@@ -23,6 +23,8 @@ from letta_kernel.store import filesystem
 from letta_kernel.store.database import Database
 from letta_kernel.tools.schema import schema_from_source
 
+pytestmark = pytest.mark.duckdb
+
 # Every door in one process: commands of the terminal, REST, and the service below both.
 READ = """
 import contextlib, io, json, logging, os, sys, threading, time
@@ -272,8 +274,6 @@ CHILD = """
 import sys
 from letta_kernel.errors import LettaError
 from letta_kernel.service import AgentService
-
-pytestmark = pytest.mark.duckdb
 
 with AgentService(sys.argv[1]) as service:
     print([agent.name for agent in service.agents.list()], flush=True)

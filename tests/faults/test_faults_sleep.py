@@ -6,6 +6,7 @@ import multiprocessing
 import shutil
 from pathlib import Path
 
+import pytest
 import sleep_child
 from agent_bench import kept_whole
 from store_children import children
@@ -38,6 +39,7 @@ def memory(service: AgentService) -> tuple[str, list[str], int]:
     return blocks["human"], lines, len(service.passages.list("ada"))
 
 
+@pytest.mark.duckdb
 def test_all_of_it_lands_once_or_nothing_does(tmp_path: Path) -> None:
     first = tmp_path / "first"
     scripted("say: Fine.", "turn")

@@ -150,6 +150,7 @@ def test_the_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
     database.close()
 
 
+@pytest.mark.duckdb
 def test_a_process_killed_in_the_queue_holds_nobody_up(tmp_path: Path) -> None:
     context = children()
     ours, theirs = multiprocessing.Pipe()

@@ -55,6 +55,7 @@ def until(holds: Callable[[], object]) -> None:
 def test_an_index_that_cannot_be_written(heard: _Heard, tmp_path: Path) -> None:
     service = AgentService(tmp_path / ".letta")
     ada = service.agents.create("ada").id
+    service.home.mkdir(exist_ok=True)
     (service.home / "vectors").write_text("in the way")
     service.passages.create("tea", agent=ada)
     until(lambda: heard.has("stays behind"))
@@ -62,6 +63,7 @@ def test_an_index_that_cannot_be_written(heard: _Heard, tmp_path: Path) -> None:
     service.close()
 
 
+@pytest.mark.duckdb
 def test_an_index_whose_project_goes_away(heard: _Heard, tmp_path: Path) -> None:
     service = AgentService(tmp_path / ".letta")
     ada = service.agents.create("ada").id
@@ -73,6 +75,7 @@ def test_an_index_whose_project_goes_away(heard: _Heard, tmp_path: Path) -> None
     service.close()
 
 
+@pytest.mark.duckdb
 def test_a_queue_that_cannot_be_read_while_a_connection_is_idle(
     heard: _Heard, tmp_path: Path
 ) -> None:

@@ -69,7 +69,7 @@ NUMBERS = (
         "count on from the last one",
         (
             f"INSERT INTO counters SELECT agent_id, 'passages', last FROM ({_LAST.format('passages')}) p"
-            " ON CONFLICT (owner_id, kind) DO UPDATE SET value = greatest(value, excluded.value)",
+            " ON CONFLICT (owner_id, kind) DO UPDATE SET value = greatest(counters.value, excluded.value)",
         ),
     ),
     *(
