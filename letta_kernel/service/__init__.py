@@ -152,6 +152,7 @@ class AgentService:
         self.steps = Steps(core)
         self.explain = Explain(core, self.blocks)
         self.sleeptime = Sleeptime(core, memories, self.agents, runner, self.recordings)
+        self.deliveries.chores.nudges.append(self.sleeptime.look)
         self.sql = Sql(core)
         self.reports = Reports(core)
         self.store = Store(core)

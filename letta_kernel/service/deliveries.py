@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import closing, suppress
 
@@ -17,6 +18,7 @@ from letta_kernel.messages import Event, Message
 from letta_kernel.models.base import Cancel
 from letta_kernel.records import AgentState
 from letta_kernel.service.asking import AskedBy, Start
+from letta_kernel.service.chores import EVERY, Chores
 from letta_kernel.service.core import Core
 from letta_kernel.store import lease
 from letta_kernel.store.database import Tx
@@ -34,6 +36,7 @@ class Deliveries:
 
     Attributes
     ----------
+    chores : what else is due for the project, looked at every half a minute.
     first : called once before, in the background too: what else a process that lives does for the project.
     """
 
@@ -48,6 +51,8 @@ class Deliveries:
         self._seen: Hashable = None  # of the store, at the last look
         self._some = True  # something may wait
         self.first: list[Callable[[], object]] = []
+        self.chores = Chores(core)
+        self._looked = float("-inf")  # when the chores were looked at last
 
     def start(self) -> None:
         """Deliver what there is, and what will be, in the background of this process."""
@@ -100,6 +105,10 @@ class Deliveries:
             try:
                 if rung or self._was_written():
                     self._look()
+                if time.monotonic() - self._looked >= EVERY and not self._closed:
+                    self._looked = time.monotonic()
+                    if self._core.database.exists():
+                        self.chores.look()
             except LettaError as error:  # a busy store, say: the next look will do
                 log.info("messages of agents wait: %s", error)
             except Exception:

@@ -105,7 +105,7 @@ class GroupTurn:
         self._going[self._group.id] = self._claim
         self._has_group = True
         try:
-            self._claim.take()
+            self._claim.hold()
             events = self._told(begin(), shown)
         except BaseException:
             self._let_go()

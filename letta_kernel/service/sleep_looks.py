@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from letta_kernel.agent.settings import AgentSettings
 from letta_kernel.errors import AgentBusyError, InvalidInputError, LettaError, NotFoundError
-from letta_kernel.ids import new_id, now
+from letta_kernel.ids import new_id
 from letta_kernel.models.base import Cancel, ChatModel
 from letta_kernel.records import AgentState, Group, Sleep
 from letta_kernel.service.core import Core
@@ -26,7 +26,7 @@ _DEMO = "demo"
 
 
 _STOPS = 3  # looks that were stopped one after the other, and begun again at once
-_LATE = timedelta(minutes=10)  # after which one has no run to come, if nobody can see its process
+_LATE = timedelta(minutes=2)  # after which one has no run to come, if nobody can see its process
 
 _here: set[str] = set()
 """Ids of the looks that go on in this process, whichever service of it began them."""
@@ -163,6 +163,16 @@ class Looks:
             return sleeps.turns(tx, agent_id, last.upto) >= every
         return since >= every
 
+    def due(self, tx: Tx) -> list[str]:
+        """Return the agents whose memory is to be tidied now, or was, by a process that has ended since."""
+        found = []
+        for group in groups.list_all(tx, manager_type="sleeptime", hidden=True):
+            begun = sleeps.unfinished(tx, group.id)
+            over = all(one.id not in _here and self._is_over(tx, one) for one in begun)
+            if over and (begun or self._is_time(tx, group)):
+                found.append(group.manager_agent_id or "")
+        return found
+
     @staticmethod
     def mark(tx: Tx, group: Group) -> int:
         """Return the number of the last message that was looked at."""
@@ -202,7 +212,7 @@ class Looks:
             run_id = sleeps.run_of(tx, sleep.message_id)
             run = runs.get(tx, run_id) if run_id else None
             if run is None:
-                if sleep.id != ended and (sleep.id in _here or not self._is_over(sleep)):
+                if sleep.id != ended and (sleep.id in _here or not self._is_over(tx, sleep)):
                     continue
                 sleep.status = "failed" if problem else "stopped"
                 sleep.note = problem
@@ -222,12 +232,12 @@ class Looks:
             sleeps.end(tx, sleep)
 
     @staticmethod
-    def _is_over(sleep: Sleep) -> bool:
+    def _is_over(tx: Tx, sleep: Sleep) -> bool:
         """Whether the process that wrote a look down, and has no run for it, has none to come.
 
         Of one before the machine began anew, or in another container, nobody sees that it has ended.
         """
-        late = not lease.is_here(sleep.owner) and now() - sleep.created_at > _LATE
+        late = not lease.is_here(sleep.owner) and tx.now() - sleep.created_at > _LATE
         return lease.is_own(sleep.owner) or lease.is_dead(sleep.owner) or late
 
     def _finish(self, tx: Tx, group: Group, sleep: Sleep) -> None:

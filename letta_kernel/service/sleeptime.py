@@ -214,6 +214,12 @@ class Sleeptime:
         for group in self._core.do(work):
             self.nudge(group.manager_agent_id or "")
 
+    def look(self) -> None:
+        """Tidy what is due, also where the process that was to do it has died; who begins first does it."""
+        if self.background:
+            for agent_id in self._core.do(self._looks.due):
+                self.nudge(agent_id)
+
     def nudge(self, agent_id: str) -> None:
         """Look, in the background and when all is quiet, whether an agent's memory is to be tidied."""
         if not self.background or self._closing.cancelled:
