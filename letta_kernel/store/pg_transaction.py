@@ -110,7 +110,7 @@ class PgTx(Tx):
             if not self.begun:
                 self.begun = True
                 connection.execute(self._begin)
-            return connection.execute(sql, [_uniform(one) for one in params] if params else None)
+            return connection.execute(sql, [uniform(one) for one in params] if params else None)
 
     @contextlib.contextmanager
     def _watched(self) -> Iterator[None]:
@@ -175,7 +175,7 @@ _ARROW = {
 """Arrow's types by PostgreSQL's; all others are text."""
 
 
-def _uniform(value: Any) -> Any:
+def uniform(value: Any) -> Any:
     """Return a parameter; the numbers of a list as floats if some are, for a list is of one type."""
     if isinstance(value, list) and len({type(one) for one in value if one is not None}) > 1:
         return [float(one) if isinstance(one, int) else one for one in value]
