@@ -4,8 +4,11 @@ Copy it, or load it from your own configuration with ``load_subconfig("…/jupyt
 nothing of how users log in and where their servers run: those lines are yours.
 """
 
+import asyncio
+import json
 import os
 import sys
+from pathlib import Path
 
 c = get_config()  # noqa: F821  # JupyterHub gives it
 
@@ -17,13 +20,20 @@ SERVICE = f"http://127.0.0.1:{os.environ.get('HUB_SERVICE_PORT', '10101')}"
 # and roles. A folder is for one machine and one system user (as with SimpleLocalProcessSpawner).
 PEOPLE = os.environ.get("HUB_PEOPLE", "/srv/letta/people")
 
+# What the hub has to know of each user's project, for nobody else to read.
+STATE = Path(os.environ.get("HUB_STATE", "/srv/letta/state"))
+
+LETTA = [sys.executable, "-m", "letta_kernel.cli"]
+
 # The service at /services/letta/: it knows users by the hub's tokens, so that nobody logs in twice.
 c.JupyterHub.services = [
     {
         "name": "letta",
         "url": SERVICE,
-        "command": [sys.executable, "-m", "letta_kernel.cli", "serve", "--hub", "--people", PEOPLE],
-        "environment": {},
+        "command": [*LETTA, "serve", "--hub"],
+        "environment": {
+            "LETTA_PEOPLE": PEOPLE
+        },  # not a word of the command: it may hold a password
     }
 ]
 
@@ -32,8 +42,41 @@ USES = "access:services!service=letta"
 c.JupyterHub.load_roles = [{"name": "user", "scopes": ["self", USES]}]
 c.Spawner.server_token_scopes = ["users:activity!user", "access:servers!server", USES]
 
-# Notebooks find agents that others share there; the token of their server says who they are.
-c.Spawner.environment = {
-    "LETTA_SERVER": f"{HUB}/services/letta",
-    "LETTA_HOME": lambda spawner: os.path.join(PEOPLE, spawner.user.name),
+# Who teaches sees how much everybody uses; nobody reads what was said, unless it is granted.
+c.JupyterHub.custom_scopes = {
+    "custom:letta:teach": {"description": "See what everybody's runs take"}
 }
+
+# Notebooks find agents that others share there; the token of their server says who they are.
+c.Spawner.environment = {"LETTA_SERVER": f"{HUB}/services/letta"}
+
+
+async def entered(name):
+    """Return where a user's project is, made when they first start a server."""
+    kept = STATE / f"{name}.json"
+    if not kept.exists():
+        STATE.mkdir(parents=True, exist_ok=True, mode=0o700)
+        process = await asyncio.create_subprocess_exec(
+            *(*LETTA, "people", "add", name, "--json"),
+            env={**os.environ, "LETTA_PEOPLE": PEOPLE},
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        said, problem = await process.communicate()
+        if process.returncode:
+            raise RuntimeError(f"{name} cannot have a project: {problem.decode().strip()}")
+        beside = kept.with_suffix(".part")
+        with open(os.open(beside, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "wb") as file:
+            file.write(said)
+        beside.replace(kept)
+    return json.loads(kept.read_text())["project"]
+
+
+async def give_project(spawner):
+    """Tell a user's server where their project is."""
+    where = await entered(spawner.user.name)
+    in_database = where.startswith("postgresql:")
+    spawner.environment["LETTA_STORE" if in_database else "LETTA_HOME"] = where
+
+
+c.Spawner.pre_spawn_hook = give_project

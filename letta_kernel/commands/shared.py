@@ -27,10 +27,11 @@ def use_shared(door: Door, shared: Shared) -> Answer:
 
 def consent(shared: Shared) -> str:
     """Return what whoever talks to a shared agent is told first: what is kept, and who sees it."""
-    return (
+    kept = (
         f"It is {shared.owner}'s: what you say to it, and what it answers, is kept at {shared.server.url} "
         f"under your name, and {shared.owner} and whoever runs the server can read it."
     )
+    return " ".join(filter(None, (kept, shared.server.notice())))
 
 
 def show_shared(shared: Shared) -> Answer:

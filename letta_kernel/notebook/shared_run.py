@@ -68,8 +68,8 @@ def send(
                 f"{option} is for agents of your own: {shared.ref} is {shared.owner}'s."
             )
     if shared.ref not in session.told_of:
-        session.told_of.add(shared.ref)
         say(session.shell, consent(shared))
+        session.told_of.add(shared.ref)
 
     def start(live: Callable[[Event], None]) -> Iterator[Event]:
         return shared.server.send(

@@ -34,6 +34,7 @@ HUB_TOKEN = (
 )
 _CONNECT, _ANSWER = 5.0, 60.0  # seconds
 _MOST = 1000  # agents, blocks or messages asked for at once
+_NOTICE = 1000  # characters
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -101,6 +102,11 @@ class SharedAgents:
         """Return the model that answers."""
         return self.retrieve(ref).model
 
+    def notice(self) -> str:
+        """Return what the server wants everybody to know of what is seen of them; empty if nothing."""
+        said = self._me().get("notice")
+        return " ".join(said.split())[:_NOTICE] if isinstance(said, str) else ""
+
     # -- talking -------------------------------------------------------------------------------------
 
     def send(
@@ -161,6 +167,11 @@ class SharedAgents:
             raise SharedAgentError(f"Nothing says who asks for shared agents: {TOKEN}.")
         return {"Authorization": f"Bearer {self._token}"}
 
+    def _me(self) -> dict[str, Any]:
+        """Return who asks, as the server has it."""
+        found = self._ask("GET", "/v1/me")
+        return found if isinstance(found, dict) else {}
+
     def _ask(self, method: str, path: str, ref: str | None = None, **query: Any) -> Any:
         """Return the JSON of an answer; *ref* is the agent it is about."""
         headers = self._headers
@@ -187,9 +198,7 @@ class SharedAgents:
     # Last, so that `list` in the annotations above is Python's.
     def list(self) -> Sequence[SharedAgent]:
         """Return the agents that others share with the one who asks, with what may be done with each."""
-        me = self._ask("GET", "/v1/me")
-        found = _maps(me.get("shared") if isinstance(me, dict) else None)
-        return [shared_of(one) for one in found]
+        return [shared_of(one) for one in _maps(self._me().get("shared"))]
 
 
 def unreachable(url: str, error: Exception) -> SharedAgentError:

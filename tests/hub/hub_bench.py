@@ -43,9 +43,11 @@ c.Spawner.args = ["--allow-root"]
 c.Spawner.start_timeout = c.Spawner.http_timeout = 300
 c.Spawner.environment.update({environment!r})
 c.JupyterHub.services[0]["environment"].update({environment!r})
-import os
-if os.environ.get("HUB_BARE"):
-    c.JupyterHub.services.clear()
+c.JupyterHub.load_groups = {{"teachers": ["tess"]}}
+c.JupyterHub.load_roles.append(
+    {{"name": "teacher", "scopes": ["custom:letta:teach"], "groups": ["teachers"]}}
+)
+c.Spawner.server_token_scopes.append("custom:letta:teach")
 c.JupyterHub.services.append({{"name": "tests", "api_token": {admin!r}}})
 c.JupyterHub.load_roles.append({{
     "name": "tests",
@@ -101,7 +103,8 @@ class Hub:
     def user(self, name: str) -> User:
         """Return a user, who is there and has a token of their own."""
         if name not in self.users:
-            self.api("POST", f"/users/{name}")
+            if name not in [one["name"] for one in self.api("GET", "/users")]:
+                self.api("POST", f"/users/{name}")
             token = self.token(name)
             self.users[name] = User(self, name, token)
         return self.users[name]
@@ -239,7 +242,7 @@ def hub(folder: Path, **environment: str) -> Iterator[Hub]:
     )
     own = {
         **{k: v for k, v in os.environ.items() if not k.startswith(("JUPYTER", "LETTA"))},
-        "HUB_BARE": os.environ.get("HUB_BARE", ""),
+        "HUB_STATE": str(folder / "state"),
         "HUB_URL": f"http://127.0.0.1:{port}",
         "HUB_SERVICE_PORT": str(service_port),
         "HUB_PEOPLE": environment.get("HUB_PEOPLE", str(folder / "people")),
