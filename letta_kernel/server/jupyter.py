@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import secrets
 import threading
 from pathlib import Path
@@ -33,6 +34,7 @@ from tornado import web
 from tornado.websocket import WebSocketClosedError, WebSocketHandler
 from traitlets import Unicode
 
+from letta_kernel import users
 from letta_kernel.errors import NotFoundError
 from letta_kernel.server.bridge import METHODS, HttpBridge, SocketBridge, scope_of
 from letta_kernel.server.projects import Projects
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
 RESOURCE = "letta"
 FOLDER = "folder"  # what a request names its folder by
 PROJECT = "letta_kernel.project"  # as in letta_kernel.server.deps, which is heavy to import
+HUB_USER = "JUPYTERHUB_USER"  # whose server this is, as a JupyterHub says it
 MAX_FILE = 110_000_000  # bytes, what JupyterLab's panel reads at most, and room
 SHORT_SECONDS = 10.0  # that the short body of a request that is refused may take
 MAX_FRAME = 4_200_000  # bytes, as in letta_kernel.server.routes.websocket, which is heavy to import
@@ -107,6 +110,14 @@ class _Letta(JupyterHandler):
         allowed = self.authorizer.is_authorized(self, user, action, RESOURCE)
         if not await ensure_async(allowed):
             raise web.HTTPError(403, f"You may not {action} {RESOURCE} here.")
+
+    def actor(self) -> users.Actor | None:
+        """Return who acts, where a hub says that it is not the user whose server this is; None: that one."""
+        user = self.current_user
+        if not os.environ.get(HUB_USER) or user is None:
+            return None  # users of a server alone have names by chance
+        owner = users.person_in_front()
+        return None if user.username == owner else users.Actor(user.username, owner)
 
     async def home(self) -> Path:
         """Return the project folder that the request means; `NotFoundError` if it means none."""
@@ -188,7 +199,8 @@ class LettaHandler(_Letta, HttpBridge, APIHandler):
             return
         app = await self.mounted.app()
         try:
-            await self.answer_with(app, scope)
+            with users.acting(self.actor()):
+                await self.answer_with(app, scope)
         except Exception:
             if not self._headers_written:
                 raise
@@ -230,7 +242,9 @@ class LettaSocket(_Socket, SocketBridge):
     async def open(self, *args: Any, **kwargs: Any) -> None:
         """Join the connection with the application."""
         super().open()
-        self.join(await self.mounted.app(), await self.scope("websocket", make=False))
+        app, scope = await self.mounted.app(), await self.scope("websocket", make=False)
+        with users.acting(self.actor()):
+            self.join(app, scope)
 
     @property
     def max_message_size(self) -> int:

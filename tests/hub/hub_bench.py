@@ -48,6 +48,9 @@ c.JupyterHub.load_roles.append(
     {{"name": "teacher", "scopes": ["custom:letta:teach"], "groups": ["teachers"]}}
 )
 c.Spawner.server_token_scopes.append("custom:letta:teach")
+c.JupyterHub.load_roles.append(
+    {{"name": "helper", "scopes": ["access:servers!server=ann/"], "users": ["kim"]}}
+)
 c.JupyterHub.services.append({{"name": "tests", "api_token": {admin!r}}})
 c.JupyterHub.load_roles.append({{
     "name": "tests",

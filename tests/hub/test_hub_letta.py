@@ -96,3 +96,14 @@ def test_a_websocket_is_joined_by_those_who_may(
     with pytest.raises(InvalidStatus) as refused, socket_of(ann, additional_headers=foreign):
         pass
     assert refused.value.response.status_code == 403
+
+
+def test_what_a_helper_does_at_a_user_s_server_is_written_down_as_theirs(
+    ann: User, running: Hub, agents: str
+) -> None:
+    kim = {"Authorization": f"token {running.token('kim')}"}
+    blocks = agents.replace("/agents", "/blocks")
+    for headers, name in ((kim, "kim"), (ann.headers, "ann")):
+        asked = {"label": "by", "value": name}
+        made = httpx.post(blocks, headers=headers, json=asked, timeout=PATIENCE)
+        assert made.json()["created_by_id"] == name, made.text
