@@ -44,6 +44,7 @@ def serve(
     service, users = _of_hub(no_token) if hub else (None, None)
     if service is not None:
         host, port = service.host, service.port
+        people = people or settings.PEOPLE() or None
     if no_token and host not in LOOPBACK:
         raise InvalidInputError(f"Without a token only this machine is served, not {host}.")
     given, secret = token_of(token_file, no_token)
@@ -53,7 +54,7 @@ def serve(
     if people is not None:
         if no_token:
             raise InvalidInputError("Persons are told apart by their tokens: not with --no-token.")
-        directory = _directory(people)
+        directory = _directory(people, make=hub)
     elif session.has_project:
         session.service.agents.list()  # one that does not open is said here, and not to each client
         session.service.sleeptime.resume()
@@ -61,7 +62,7 @@ def serve(
         url = url_of(host, listening)
         key = "" if secret is None else f', api_key="{"…" if given else secret}"'
         if service is not None:
-            output.put(f"letta-kernel serves {session.home} at {url}{service.prefix}/")
+            output.put(f"letta-kernel serves users of the hub at {url}{service.prefix}/")
         elif not logged:
             say(session, url, secret, not given, f'Python:  Letta(base_url="{url}"{key})')
 
@@ -89,12 +90,13 @@ def _of_hub(no_token: bool) -> tuple[HubService, HubTokens]:
     return service, HubTokens(service.api, service.access)
 
 
-def _directory(people: str) -> PeopleDirectory:
+def _directory(people: str, make: bool) -> PeopleDirectory:
+    """Return the persons there; a hub enters them later, so that *make* makes the registry."""
     from letta_kernel.server.people import PeopleDirectory
     from letta_kernel.service.homes import homes
 
     found = homes(people)
-    if not found.exists():
+    if not found.exists() and not make:
         raise NotFoundError(f"Nobody is entered in {found.where}: letta-kernel people add NAME.")
     return PeopleDirectory(found)
 

@@ -66,6 +66,7 @@ class FolderHomes:
 
     def registry(self) -> AgentService:
         """Return the store of persons and tokens."""
+        self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
         return AgentService(self.root / REGISTRY, store="", keys_beside=False)
 
     def open(self, name: str) -> AgentService:

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query, Request
 from pydantic import Field
 
 from letta_kernel import users
+from letta_kernel.errors import NotFoundError
 from letta_kernel.records import Grant
 from letta_kernel.server import authorization
 from letta_kernel.server.deps import Service
@@ -116,7 +117,10 @@ def retrieve_me() -> Me:
 def _quota(user: str | None, people: People | None) -> tuple[Quota | None, bool]:
     if user is None or people is None:
         return None, False
-    person = people.retrieve(user)
+    try:
+        person = people.retrieve(user)
+    except NotFoundError:  # a user of a hub who has started no server yet
+        return None, False
     tokens, dollars, going = people.used(user)
     quota = Quota(
         tokens_a_day=person.tokens_a_day,
