@@ -17,8 +17,9 @@ from typing import TypeVar
 
 from letta_kernel import settings
 from letta_kernel.concurrency import Uninterrupted
-from letta_kernel.errors import StoreError
+from letta_kernel.errors import InvalidInputError, StoreError
 from letta_kernel.hooks import users_code
+from letta_kernel.remedies import Do, remedy
 from letta_kernel.store.connection import LEASE
 from letta_kernel.store.database_file import FILE
 from letta_kernel.store.driver import Driver
@@ -68,9 +69,7 @@ class Database:
         url = settings.STORE() if store is None else store
         self.driver: Driver
         if url:
-            from letta_kernel.store.pg import PgDriver  # an extra, and a fifth of a second
-
-            self.driver = PgDriver(url, self.home, timeout)
+            self.driver = _postgresql()(url, self.home, timeout)
         else:
             self.driver = DuckDriver(self.home, lease, timeout)
         _everyone.add(self)
@@ -149,6 +148,18 @@ class Database:
     def hand_over(self, timeout: float = -1) -> None:
         """Let others have the store; a transaction of another thread is waited for *timeout* seconds."""
         self.driver.hand_over(timeout)
+
+
+def _postgresql() -> Callable[[str, Path, float | None], Driver]:
+    # Here, for it is an extra, and takes a fifth of a second to import.
+    try:
+        from letta_kernel.store.pg import PgDriver
+    except ImportError as error:
+        raise InvalidInputError(
+            f"LETTA_STORE needs psycopg, which cannot be imported ({error.msg.splitlines()[0]}).",
+            remedy(Do.INSTALL_EXTRA, "postgres"),
+        ) from error
+    return PgDriver
 
 
 _held_for_fork: dict[int, list[Database]] = {}  # by the thread that forks

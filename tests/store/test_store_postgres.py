@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator
@@ -153,6 +154,15 @@ def test_no_way_in(
 )
 def test_an_address_that_makes_no_sense(home: Path, url: str) -> None:
     assert "LETTA_STORE" in refusal(lambda: Database(home, store=url), InvalidInputError)
+
+
+def test_without_psycopg_it_is_said_what_to_install(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [one for one in sys.modules if one.startswith("letta_kernel.store.pg")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    assert "extra postgres" in refusal(place.database, InvalidInputError)
 
 
 def test_a_store_of_a_newer_version(place: Place) -> None:
