@@ -10,7 +10,6 @@ from letta_kernel.ids import new_id, now
 from letta_kernel.records import Inherited, Passage
 from letta_kernel.store import counters, indexes, passage_versions, purge_due, sights
 from letta_kernel.store.database import Tx
-from letta_kernel.store.mapping import dump
 from letta_kernel.store.passage_versions import PASSAGES, PAST
 from letta_kernel.store.passages import Whose, append, get, get_many, sight_of
 from letta_kernel.store.scopes import Scope, Stretch
@@ -158,11 +157,13 @@ def tag(
 def _set_tags(tx: Tx, changed: Mapping[str, Passage]) -> None:
     """Write the tags of passages, by the ids of their rows."""
     _keep_seen(tx, PASSAGES.get_many(tx, list(changed)))
-    tx.execute(
-        "UPDATE passages SET tags = CAST(CAST(t.tags AS json) AS text[]) FROM"
-        " (SELECT unnest($1::text[]) AS id, unnest($2::text[]) AS tags) t WHERE passages.id = t.id",
-        (list(changed), [dump(one.tags) for one in changed.values()]),
-    )
+    alike: dict[tuple[str, ...], list[str]] = {}
+    for row, one in changed.items():
+        alike.setdefault(tuple(one.tags), []).append(row)
+    for tags, rows in alike.items():
+        tx.execute(
+            "UPDATE passages SET tags = $2::text[] WHERE id = ANY($1::text[])", (rows, [*tags])
+        )
     for owner in dict.fromkeys(one.agent_id for one in changed.values()):
         ids = [row for row, one in changed.items() if one.agent_id == owner]
         indexes.announce(tx, owner, "passages", "update", ids)
