@@ -74,9 +74,14 @@ async def entered(name):
 
 async def give_project(spawner):
     """Tell a user's server where their project is."""
-    where = await entered(spawner.user.name)
-    in_database = where.startswith("postgresql:")
-    spawner.environment["LETTA_STORE" if in_database else "LETTA_HOME"] = where
+    where = await entered(
+        spawner.user.name
+    )  # a folder, or LETTA_STORE=postgresql://… with the user's role
+    variable, said, store = where.partition("=")
+    if said and variable == "LETTA_STORE":
+        spawner.environment[variable] = store
+    else:
+        spawner.environment["LETTA_HOME"] = where
 
 
 c.Spawner.pre_spawn_hook = give_project

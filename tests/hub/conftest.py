@@ -1,4 +1,4 @@
-"""One hub for all its tests, with two users."""
+"""One hub for all its tests, with two users; once with projects in folders, once in PostgreSQL."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from hub_bench import Hub, User, hub
+from postgres import Cluster
 from scripted_server import ScriptedServer
 
 
@@ -15,14 +16,25 @@ def server() -> Iterator[ScriptedServer]:
         yield running
 
 
-@pytest.fixture(scope="session")
-def running(server: ScriptedServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
+@pytest.fixture(scope="session", params=["folder", "postgresql"])
+def running(
+    request: pytest.FixtureRequest,
+    server: ScriptedServer,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Hub]:
     told = {
         "LETTA_MODEL": "openai/scripted",
         "OPENAI_BASE_URL": server.url,
         "OPENAI_API_KEY": "test",
     }
-    with hub(tmp_path_factory.mktemp("hub"), **told) as made:
+    folder = tmp_path_factory.mktemp("hub")
+    people = str(folder / "people")
+    if request.param == "postgresql":
+        cluster: Cluster = request.getfixturevalue("cluster")
+        with cluster.connect() as admin:
+            admin.execute("CREATE DATABASE hub TEMPLATE template0 ENCODING 'UTF8'")
+        people = cluster.url(database="hub")
+    with hub(folder, people, **told) as made:
         yield made
 
 

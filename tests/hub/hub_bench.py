@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -212,10 +213,27 @@ class Kernel:
                 replied = True
         return "\n".join([*texts, *shown.values()])
 
-    def send(self, code: str) -> str:
+    def stop_at(self, code: str, text: str) -> str:
+        """Run a cell, press the stop button when *text* is shown, and return what the cell ends with."""
+        asked = self.send(code, stdin=True)  # a person looks: the view is live
+        pressed, ended = False, ""
+        while True:
+            message = json.loads(self._socket.recv(timeout=PATIENCE))
+            if message["parent_header"].get("msg_id") != asked:
+                continue
+            if not pressed and text in json.dumps(message["content"]):
+                pressed = True
+                url = f"{self.user.url}/api/kernels/{self.id}/interrupt"
+                httpx.post(url, headers=self.user.headers, timeout=PATIENCE)
+            if message["msg_type"] == "error":
+                ended = "\n".join(message["content"]["traceback"])
+            if message["msg_type"] == "execute_reply":
+                return re.sub(r"\x1b\[[0-9;]*m", "", ended)
+
+    def send(self, code: str, *, stdin: bool = False) -> str:
         """Ask for a cell; return the id of the request."""
         asked = secrets.token_hex(8)
-        content = {"code": code, "silent": False, "store_history": True, "allow_stdin": False}
+        content = {"code": code, "silent": False, "store_history": True, "allow_stdin": stdin}
         header = {"msg_id": asked, "msg_type": "execute_request", "session": self._session}
         header |= {"username": self.user.name, "version": "5.3"}
         message = {"header": header, "parent_header": {}, "metadata": {}, "content": content}
@@ -224,8 +242,14 @@ class Kernel:
 
 
 @contextmanager
-def hub(folder: Path, **environment: str) -> Iterator[Hub]:
-    """Run a hub until the block ends; *environment* is that of users' servers and of the service."""
+def hub(folder: Path, people: str, **environment: str) -> Iterator[Hub]:
+    """Run a hub until the block ends.
+
+    Parameters
+    ----------
+    people : where the projects are.
+    environment : that of users' servers, and of the service.
+    """
     assert PROXY.exists(), "this needs configurable-http-proxy: make test-hub"
     port, hub_port, api_port, service_port = free_ports(4)
     jupyter = _installed(folder)
@@ -248,7 +272,7 @@ def hub(folder: Path, **environment: str) -> Iterator[Hub]:
         "HUB_STATE": str(folder / "state"),
         "HUB_URL": f"http://127.0.0.1:{port}",
         "HUB_SERVICE_PORT": str(service_port),
-        "HUB_PEOPLE": environment.get("HUB_PEOPLE", str(folder / "people")),
+        "HUB_PEOPLE": people,
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "CONFIGPROXY_AUTH_TOKEN": secrets.token_hex(16),
     }

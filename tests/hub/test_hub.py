@@ -45,6 +45,18 @@ def test_an_agent_that_is_granted_is_talked_to_by_another_user(
     assert "There is no agent 'ann/ada'" in refused, refused
 
 
+def test_the_stop_button_ends_the_run_at_the_service(
+    ann: User, bob: User, server: ScriptedServer
+) -> None:
+    ann.run("%agent new slow")
+    ann.run("%agent grant slow bob talk")
+    server.say("This takes a very long time.", pieces=20, delay=0.5)
+    ended = bob.notebook().stop_at("%%agent ann/slow\nTell me.", "This")
+    assert ended == "Stopped; what was said and done so far is kept."
+    found = ann.get("/letta/v1/runs").json()[0]
+    assert found["stop_reason"] == "cancelled"
+
+
 def test_the_service_knows_users_by_the_hub_s_tokens_and_their_scopes(
     running: Hub, ann: User, bob: User
 ) -> None:

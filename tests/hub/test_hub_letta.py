@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import httpx
 import pytest
@@ -28,9 +29,9 @@ def names(found: httpx.Response) -> list[str]:
     return [str(one["name"]) for one in found.json()]
 
 
-def socket_of(user: User, **options: object) -> connect:
+def socket_of(user: User, **options: Any) -> Any:
     url = f"{user.url.replace('http', 'ws', 1)}/letta/v1/agents/eve/ws"
-    return connect(url, open_timeout=PATIENCE, **options)  # type: ignore[arg-type]
+    return connect(url, open_timeout=PATIENCE, **options)
 
 
 def test_a_token_of_the_user_comes_in_and_another_user_s_does_not(
