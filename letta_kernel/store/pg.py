@@ -22,7 +22,7 @@ from letta_kernel.store.lock_wait import LockWait
 from letta_kernel.store.pg_address import address
 from letta_kernel.store.pg_connection import Connection
 from letta_kernel.store.pg_errors import ConnectionLost, UnreachableError
-from letta_kernel.store.pg_transaction import Clock, PgTx
+from letta_kernel.store.pg_transaction import Clock, PgTx, begins
 from letta_kernel.store.transaction import CommittedInterrupt, Tx
 
 T = TypeVar("T")
@@ -112,7 +112,8 @@ class PgDriver(Driver):
         try:
             self._enter(thread, wait)
             connection = self._take()
-            tx = PgTx(connection, self._schema, self.where, self._clock, strict, self._refusal)
+            begin = begins(self._schema, strict and self._refusal is None, self._address.pooled)
+            tx = PgTx(connection, begin, self.where, self._clock, self._refusal)
             self._busy[thread] = tx
             driver.perform(tx, work, committed, tx.commit, lambda: None)
             reusable = True
@@ -155,7 +156,7 @@ class PgDriver(Driver):
             with self._told():
                 self._name_project(connection)
                 refusal = pg_connection.bring_up_to_date(connection, self._address, self._schema)
-                pg_connection.settle(connection)
+                pg_connection.settle(connection, self._address)
         except BaseException:
             connection.close()
             raise
@@ -184,7 +185,7 @@ class PgDriver(Driver):
                 found = look(connection)
                 ready = pg_connection.is_up_to_date(connection, self._schema)
                 if ready:
-                    pg_connection.settle(connection)
+                    pg_connection.settle(connection, self._address)
         except BaseException:
             connection.close()
             raise

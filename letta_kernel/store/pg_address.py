@@ -29,11 +29,13 @@ class Address:
     conninfo : what libpq is given; it may hold a password, so it is not shown.
     project : the schema; empty for one named as the role is.
     place : host, port and database as a person may read them.
+    pooled : a pooler between may give each transaction another connection: nothing is kept on one.
     """
 
     conninfo: str = field(repr=False)
     project: str
     place: str
+    pooled: bool = False
 
     def __str__(self) -> str:
         return f"{self.place}, project {self.project!r}" if self.project else self.place
@@ -57,7 +59,10 @@ def address(url: str, home: Path) -> Address:
         raise InvalidInputError(
             f"In LETTA_STORE the project cannot be called {project!r:.80}: take letters, digits, _ and -."
         )
-    left = [one for one in options if one[0] != "project"]
+    left = [one for one in options if one[0] not in ("project", "pooler")]
+    poolers = [value for key, value in options if key == "pooler"]
+    if any(one != "transaction" for one in poolers):
+        raise InvalidInputError("In LETTA_STORE pooler can be transaction, or be left out.")
     conninfo = base + ("?" + urlencode(left, quote_via=quote) if left else "")
     try:
         known = conninfo_to_dict(conninfo)
@@ -71,7 +76,7 @@ def address(url: str, home: Path) -> Address:
     host = str(known.get("host") or known.get("hostaddr") or "this machine")
     port = f":{known['port']}" if known.get("port") else ""
     database = str(known.get("dbname") or known.get("user") or "")
-    return Address(conninfo, project, f"PostgreSQL at {host}{port}/{database}")
+    return Address(conninfo, project, f"PostgreSQL at {host}{port}/{database}", bool(poolers))
 
 
 def _of_folder(home: Path) -> str:

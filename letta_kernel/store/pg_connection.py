@@ -66,17 +66,25 @@ def connect(address: Address) -> Connection:
     for kind in ("json", "jsonb"):
         connection.adapters.register_loader(kind, _Text)
     connection.adapters.register_loader("numeric", _Number)
-    connection.prepare_threshold = _PREPARE_AFTER
+    connection.prepare_threshold = None if address.pooled else _PREPARE_AFTER
     connection.prepared_max = _PREPARED
     return connection
 
 
-def settle(connection: Connection) -> None:
-    """Set limits for as long as a connection lives."""
-    connection.execute(
-        f"SET statement_timeout = '{transaction.READ_LIMIT:g}s'; SET lock_timeout = '{_LOCK_WAIT}s';"
-        f" SET idle_in_transaction_session_timeout = '{_STOPPED}s'"
-    )
+def limits(word: str) -> str:
+    """Return statements that limit how long others may take; *word* is ``SET``, or ``SET LOCAL``."""
+    known = {
+        "statement_timeout": f"{transaction.READ_LIMIT:g}s",
+        "lock_timeout": f"{_LOCK_WAIT}s",
+        "idle_in_transaction_session_timeout": f"{_STOPPED}s",
+    }
+    return "; ".join(f"{word} {name} = '{value}'" for name, value in known.items())
+
+
+def settle(connection: Connection, address: Address) -> None:
+    """Set limits for as long as a connection lives, where it is ours for that long."""
+    if not address.pooled:
+        connection.execute(limits("SET"))
 
 
 def version(connection: Connection, schema: str) -> int | None:

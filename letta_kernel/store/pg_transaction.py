@@ -15,7 +15,7 @@ from psycopg import sql
 
 from letta_kernel.errors import StoreError
 from letta_kernel.store import pg_errors
-from letta_kernel.store.pg_connection import Connection
+from letta_kernel.store.pg_connection import Connection, limits
 from letta_kernel.store.pg_errors import ConnectionLost
 from letta_kernel.store.transaction import Tx
 
@@ -26,16 +26,18 @@ _CLOCK = 30.0  # seconds after which the server's clock is asked again
 
 
 @lru_cache(maxsize=256)
-def _begin(schema: str, strict: bool) -> str:
+def begins(schema: str, strict: bool, pooled: bool) -> str:
     """Return what begins a transaction.
 
-    The search path is set for it alone: a pooler may give each transaction another connection.
+    The search path is set for it alone, and where a pooler is between all else, too: the next transaction may
+    get another connection, and another program this one.
     """
     level = "SERIALIZABLE" if strict else "READ COMMITTED"
     name = sql.Identifier(schema).as_string()
-    return (
+    text = (
         f"BEGIN ISOLATION LEVEL {level}; SET LOCAL search_path = {name}; SET LOCAL TimeZone = 'UTC'"
     )
+    return f"{text}; {limits('SET LOCAL')}" if pooled else text
 
 
 class PgTx(Tx):
@@ -43,27 +45,25 @@ class PgTx(Tx):
 
     Parameters
     ----------
-    schema : of the project.
-    where : of it, for messages.
+    begin : the statement that begins it (`begins`).
+    where : of the project, for messages.
     clock : the server's.
-    strict : as `Database.run` has it.
     refusal : why nothing can be written; None where it can.
     """
 
     def __init__(
         self,
         connection: Connection,
-        schema: str,
+        begin: str,
         where: str,
         clock: Clock,
-        strict: bool,
         refusal: str | None,
     ) -> None:
         super().__init__(refusal)
         self._connection: Connection | None = connection
         self._where = where
         self._clock = clock
-        self._begin = _begin(schema, strict and refusal is None)
+        self._begin = begin
 
     def now(self) -> datetime:
         """Return the moment by the server's clock."""

@@ -150,6 +150,7 @@ def test_no_way_in(
         f"postgresql://ann:{SECRET}@host/db?no_such_option=1",
         "postgresql://ann@host/db?project=a%00b",
         "postgresql://ann@host/db?project=pg_mine",
+        "postgresql://ann@host/db?pooler=session",
     ],
 )
 def test_an_address_that_makes_no_sense(home: Path, url: str) -> None:
@@ -365,6 +366,19 @@ def test_statements_that_take_too_long_are_given_up(
         lambda: database.run(lambda tx: tx.query("SELECT pg_sleep(20)"))
     )
     assert database.run(names) == []
+
+
+def test_behind_a_pooler_nothing_is_left_on_a_connection(place: Place) -> None:
+    database = place.database(pooler="transaction")
+    for _ in range(5):
+        database.run(names)
+    limit = database.run(lambda tx: tx.one("SHOW statement_timeout"))
+    assert limit == ("20s",)
+    assert database.changed() is not None
+    (connection, _), *_ = database.driver._idle  # type: ignore[attr-defined]
+    for setting, value in (("search_path", '"$user", public'), ("statement_timeout", "0")):
+        assert connection.execute(f"SHOW {setting}").fetchone() == (value,)
+    assert connection.execute("SELECT count(*) FROM pg_prepared_statements").fetchone() == (0,)
 
 
 def test_values_come_back_as_they_do_from_a_file(place: Place, tmp_path: Path) -> None:
