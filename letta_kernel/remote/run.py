@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, suppress
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -23,7 +24,6 @@ from letta_kernel.messages import Event, RunEnded, RunQueued, RunStarted, ToolCa
 from letta_kernel.pictures.picture import Picture
 from letta_kernel.remote.errors import SharedAgentError, refused
 
-_EVENT: TypeAdapter[Event] = TypeAdapter(Event)
 _OPEN = 10.0  # seconds until a connection stands
 _DEAD = 60.0  # seconds without a sign of life until a connection counts as lost
 _STOPPING = 5.0  # seconds that the end of a stopped run is waited for
@@ -297,10 +297,15 @@ def _read_all(socket: Any, heard: queue.Queue[Any]) -> None:
         heard.put(error)
 
 
+@lru_cache(maxsize=1)
+def _events() -> TypeAdapter[Event]:
+    return TypeAdapter(Event)  # made when it is first needed: that takes milliseconds
+
+
 def _read(given: Any, ref: str) -> Event | None:
     """Return an event of the server's; None for one that this version does not know."""
     try:
-        return _EVENT.validate_python(given)
+        return _events().validate_python(given)
     except ValidationError:
         kind = given.get("type") if isinstance(given, dict) else None
         if kind in ("run_started", "run_ended", "step_ended"):

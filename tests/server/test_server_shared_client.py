@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 
 import pytest
 from scripted_server import ScriptedServer
@@ -271,7 +271,8 @@ def relay(server: Server) -> Iterator[tuple[str, Callable[[], None]]]:
     def cut() -> None:
         while pairs:
             for one in pairs.pop():
-                one.shutdown(socket.SHUT_RDWR)
+                with suppress(OSError):  # closed by the other end meanwhile
+                    one.shutdown(socket.SHUT_RDWR)
 
     with socket.create_server(("127.0.0.1", 0)) as listening:
         threading.Thread(target=accept, args=(listening,), daemon=True).start()
