@@ -1,0 +1,144 @@
+"""Persons in PostgreSQL: each a role that can log in, and a schema of its own that no other role sees."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, quote, urlencode
+
+import psycopg
+from psycopg import sql
+
+from letta_kernel.errors import ConflictError, InvalidInputError, StoreError
+from letta_kernel.store import pg_connection, pg_errors
+from letta_kernel.store.pg_address import address
+from letta_kernel.store.pg_connection import Connection
+
+_BYTES = 24  # of chance in a password
+
+
+def with_project(url: str, schema: str, role: str | None = None) -> str:
+    """Return the address of a project in the database of *url*, as *role* has it if one is named.
+
+    The connection is the administrator's; from its start it acts as the role, which the database checks.
+    """
+    base, _, query = url.strip().partition("?")
+    options = [one for one in parse_qsl(query, keep_blank_values=True) if one[0] != "project"]
+    if role is not None:
+        given = " ".join(value for key, value in options if key == "options")
+        options = [one for one in options if one[0] != "options"]
+        options.append(("options", f"{given} -c role={role}".strip()))
+    return f"{base}?{urlencode([*options, ('project', schema)], quote_via=quote)}"
+
+
+def with_role(url: str, role: str, password: str) -> str:
+    """Return how a person reaches their project: with a role and a password of their own."""
+    base, _, query = url.strip().partition("?")
+    scheme, _, rest = base.partition("://")
+    _, _, place = rest.rpartition("@")
+    options = [
+        one
+        for one in parse_qsl(query, keep_blank_values=True)
+        if one[0] not in ("project", "user", "password", "options")
+    ]
+    left = f"?{urlencode(options, quote_via=quote)}" if options else ""
+    return f"{scheme}://{quote(role)}:{quote(password)}@{place}{left}"
+
+
+def connect(url: str) -> Connection:
+    """Return a connection of the administrator's; `StoreError` if none can be had."""
+    return pg_connection.connect(address(url, Path()))
+
+
+def make(url: str, name: str) -> str:
+    """Make a role that can log in, and a schema of its own; return the role's password.
+
+    Raises
+    ------
+    ConflictError
+        There is a role or a schema of that name already.
+    StoreError
+        The administrator may not.
+    """
+    password = secrets.token_urlsafe(_BYTES)
+    role = sql.Identifier(name)
+    with _explained(url), connect(url) as connection, connection.transaction():
+        taken = connection.execute(
+            "SELECT 'role' FROM pg_roles WHERE rolname = $1"
+            " UNION ALL SELECT 'schema' FROM pg_namespace WHERE nspname = $1",
+            [name],
+        ).fetchone()
+        if taken is not None:
+            raise ConflictError(f"There is a {taken[0]} {name!r} in the database already.")
+        # Hashed here: no log of the server ever has it.
+        hashed = connection.pgconn.encrypt_password(
+            password.encode(), name.encode(), b"scram-sha-256"
+        ).decode()
+        steps = (
+            sql.SQL("CREATE ROLE {} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE PASSWORD {}").format(
+                role, sql.Literal(hashed)
+            ),
+            sql.SQL("GRANT {} TO CURRENT_USER").format(role),
+            sql.SQL("CREATE SCHEMA {0} AUTHORIZATION {0}").format(role),
+        )
+        for step in steps:
+            connection.execute(step.as_string(connection))
+    return password
+
+
+def remove(url: str, name: str) -> None:
+    """Drop a person's schema, with all that is in it, and the role."""
+    role = sql.Identifier(name)
+    with _explained(url), connect(url) as connection, connection.transaction():
+        there = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = $1", [name]).fetchone()
+        connection.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(role).as_string())
+        if there is not None:
+            # What else the role was given in this database, too.
+            connection.execute(sql.SQL("DROP OWNED BY {}").format(role).as_string())
+            connection.execute(sql.SQL("DROP ROLE {}").format(role).as_string())
+
+
+_GRANTED = sql.SQL(
+    "SELECT {owner}, g.id, g.agent_id, g.rights, g.tools, a.name, a.description, a.model, a.style,"
+    " a.created_at, a.updated_at, a.created_by FROM {schema}.grants g JOIN {schema}.agents a"
+    " ON a.id = g.agent_id WHERE g.guest = $1 AND a.deleted_at IS NULL AND NOT a.set_aside"
+)
+
+
+def granted(connection: Connection, names: Sequence[str], guest: str) -> list[tuple[Any, ...]]:
+    """Return what is granted to somebody in the schemas of *names*: one statement for all of them."""
+    found = connection.execute(
+        "SELECT n.nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+        " WHERE c.relname = 'grants' AND c.relkind = 'r' AND n.nspname = ANY($1::text[]) ORDER BY 1",
+        [list(names)],
+    ).fetchall()
+    parts = [
+        _GRANTED.format(owner=sql.Literal(owner), schema=sql.Identifier(owner))
+        for (owner,) in found
+    ]
+    if not parts:
+        return []
+    rows = connection.execute(sql.SQL(" UNION ALL ").join(parts).as_string(connection), [guest])
+    return rows.fetchall()
+
+
+class _explained:
+    """Says what the database refuses an administrator, in one line without a password."""
+
+    def __init__(self, url: str) -> None:
+        self._place = address(url, Path()).place
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, psycopg.errors.InsufficientPrivilege):
+            raise InvalidInputError(
+                f"This role may not make or drop persons in {self._place}: name one with CREATEROLE, and"
+                " CREATE on the database."
+            ) from None
+        if isinstance(error, psycopg.Error):
+            explained = pg_errors.explain(error, self._place)
+            raise explained if isinstance(explained, StoreError) else StoreError(str(explained))
