@@ -274,6 +274,7 @@ def test_a_record_is_never_ahead_of_commits_that_fail(tmp_path: Path) -> None:
         database = Database(sys.argv[1])
         database.run(lambda tx: tx.query("SELECT 1"))
         size = os.path.getsize(database.path) + 100_000
+        sys.dont_write_bytecode = True  # Python would not notice that they are cut off
         resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
         refused = 0
         while refused < 3:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import shutil
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from full_disk import FullDisk
 
 from letta_kernel.errors import ReadOnlyError
 from letta_kernel.models.scripted import scripted
@@ -175,19 +175,16 @@ class Full:
 
     def __init__(self, home: Path, room: int) -> None:
         self.home, self.room = home, room
-        self.before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        self.disk = FullDisk()
 
     def lookup(self, tool: Tool) -> Callable[[], str]:
         def fill() -> str:
             log = self.home / "letta.duckdb.wal"
             size = (log.stat().st_size if log.exists() else 0) + self.room
-            resource.setrlimit(resource.RLIMIT_FSIZE, (size, self.before[1]))
+            self.disk.fill(size)
             return "x" * 3000
 
         return fill
-
-    def free(self) -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, self.before)
 
 
 @pytest.mark.parametrize("room", [0, 2_000, 5_000])
@@ -206,7 +203,7 @@ def test_an_agent_is_free_after_an_end_that_could_not_be_written(home: Path, roo
             assert service.runs.standing("ada")[ada].state == "idle"
             assert service.messages.history("ada")
         finally:
-            full.free()
+            full.disk.free()
         assert [run.status for run in service.runs.list()] == ["failed", "completed"]
         scripted("say: Here I am.", "places")
         list(service.runs.send("ada", "Are you there?"))

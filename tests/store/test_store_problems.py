@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import shutil
 import subprocess
 import sys
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
+from full_disk import FullDisk
 
 from letta_kernel.errors import StoreError
 from letta_kernel.records import AgentState
@@ -195,6 +195,7 @@ def test_a_full_disk(home: Path, database: Database, ada: AgentState) -> None:
 
         home, agent_id = sys.argv[1:]
         database = Database(home)
+        sys.dont_write_bytecode = True  # Python would not notice that they are cut off
         resource.setrlimit(resource.RLIMIT_FSIZE, (4_000_000, resource.RLIM_INFINITY))
         saved = refused = 0
         error = None
@@ -222,11 +223,11 @@ def test_a_full_disk(home: Path, database: Database, ada: AgentState) -> None:
 
 @pytest.mark.skipif(os.name != "posix", reason="needs a limit on the size of files")
 def test_a_disk_too_full_for_a_new_project(home: Path) -> None:
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+    disk = FullDisk()
+    disk.fill(100_000)
     try:
         text = refusal(Database(home))
     finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        disk.free()
     assert "full" in text
     assert Database(home).run(names) == []
