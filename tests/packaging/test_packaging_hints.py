@@ -122,4 +122,5 @@ def test_what_the_first_day_needs_comes_with_the_package() -> None:
         "onnx",
         "otel",
         "plots",
+        "postgres",
     ]
