@@ -213,7 +213,9 @@ class Core:
         if known is not None and stamp is not None and known[0] == stamp:
             return known[1]
         value = read()
-        if stamp is not None:
+        if (
+            tx.stamp(*tables) == stamp is not None
+        ):  # not what *read* itself wrote: it may be undone yet
             if len(self._reads) >= KEPT:
                 self._reads.clear()
             self._reads[key] = (stamp, value)

@@ -135,15 +135,15 @@ class Groups:
         """
 
         def work(tx: Tx) -> Group:
-            found = self.find(tx, ref)
-            fresh = {field: changes.pop(field) for field in CHANGEABLE if field in changes}
+            found, given = self.find(tx, ref), dict(changes)  # tried again, it begins anew
+            fresh = {field: given.pop(field) for field in CHANGEABLE if field in given}
             if fresh.get("name", found.name) != found.name:
                 fresh["name"] = self._free(tx, fresh["name"]) if fresh["name"] else ""
             if "agent_ids" in fresh:
                 fresh["agent_ids"] = [self._core.agent(tx, one).id for one in fresh["agent_ids"]]
             if manager is not None:
-                changes["manager_agent_id"] = self._core.agent(tx, manager).id
-            fresh |= _given(found.manager_type, changes)
+                given["manager_agent_id"] = self._core.agent(tx, manager).id
+            fresh |= _given(found.manager_type, given)
             if fresh.get("sleeptime_agent_frequency") and found.turns_counter is None:
                 fresh["turns_counter"] = -1
             changed = Group.model_validate({**found.model_dump(), **fresh})
