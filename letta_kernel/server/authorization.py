@@ -373,6 +373,8 @@ def whose(service: AgentService, ref: str | None) -> str | None:
         The token is for another one; the text tells nothing of who else there is.
     """
     use, own = current_use(), own_agent()
+    if own is None and use is not None and use.directory.home(use.token.user) is None:
+        raise NotFoundError(f"There is no agent {ref!r:.200}.")  # of theirs, and none was granted
     if own is None and use is not None and ref is not None:
         mine = ref.removeprefix(f"{use.actor.owner}/")  # the owner's own, as others call it
         return mine if mine != ref and not _is_called(service, ref) else ref

@@ -15,6 +15,7 @@ from letta_kernel.display.clean import one_line
 from letta_kernel.errors import LettaError
 from letta_kernel.remedies import Words
 from letta_kernel.server import authorization, rights
+from letta_kernel.server.directory import Directory
 from letta_kernel.server.events.runs import RunManager
 from letta_kernel.server.mcp_tools import NAMES, READING, AgentTools, Progress, shown
 from letta_kernel.server.middleware import Guard
@@ -70,7 +71,10 @@ class McpDoor:
         """Return the application that serves it at `PATH` to who sends *token*, or one of the project's."""
         app = self.server.streamable_http_app(streamable_http_path=PATH, max_request_body_size=BODY)
         limits = RequestLimits(body=BODY, upload=BODY, requests=100)
-        return Guard(app, token=token, service=self.runs.service, limits=limits)
+        directory = Directory(self.runs)
+        return Guard(
+            app, token=token, service=self.runs.service, directory=directory, limits=limits
+        )
 
     def _described(self, name: str) -> types.Tool:
         schema = schema_of(getattr(self._tools("", _nothing), name))
@@ -104,12 +108,15 @@ class McpDoor:
             function = getattr(self._tools(_by(ctx), progress), params.name)
             given = check_call(params.name, function, params.arguments or {})
             # A session outlasts requests: who asks is known by the request, not by the session.
-            with authorization.acting(
-                ctx.request.scope.get(authorization.TOKEN_USE) if ctx.request else None
-            ):
+            use: authorization.TokenUse | None = None
+            if ctx.request:
+                use = ctx.request.scope.get(authorization.TOKEN_USE)
+            named = given.get("agent")
+            if use is not None:
+                use = await asyncio.to_thread(rights.of_mcp_call, use, params.name, named)
+            with authorization.acting(use):
                 authorization.need(rights.OF_MCP_TOOLS[params.name])
-                if "agent" in given:
-                    named = given["agent"]
+                if named is not None:
                     given["agent"] = await asyncio.to_thread(
                         authorization.whose, self.runs.service, named
                     )

@@ -12,7 +12,7 @@ from pydantic import Field
 from letta_kernel.commands.approvals import by_policy, described
 from letta_kernel.errors import InvalidInputError, LettaError
 from letta_kernel.messages import ApprovalRequested, RunEnded, StepEnded, ToolCall, ToolStarted
-from letta_kernel.server.authorization import visible
+from letta_kernel.server.authorization import guest, need_owner, shared, visible
 from letta_kernel.server.events.runs import LiveRun, RunManager
 from letta_kernel.service import AgentService
 from letta_kernel.stop_reasons import failed
@@ -59,6 +59,16 @@ class AgentTools:
                 "state": standing[one.id].state if one.id in standing else "idle",
             }
             for one in visible(self._service.agents.list())
+        ]
+        agents += [
+            {
+                "id": one.state.id,
+                "name": one.name,
+                "description": one.state.description,
+                "model": "",
+                "state": "",
+            }
+            for one in shared()
         ]
         return {"agents": agents}
 
@@ -146,11 +156,15 @@ class AgentTools:
         known = {one.label: one for one in self._service.blocks.list(agent)}
         if label in known and known[label].read_only:
             raise InvalidInputError(f"The block {label!r} can only be read.")
+        if guest() is not None:
+            others = label in known and len(self._service.blocks.agents(known[label].id)) > 1
+            if label not in known or others:
+                need_owner(f"Making the block {label!r:.100}, or writing one that agents share,")
         written = self._service.blocks.upsert(
             label,
             value,
             agent=agent,
-            actor=self._by,
+            actor=self._by if guest() is None else None,  # the guest
             reason=reason,
             expected_version=expected_version,
         )
@@ -189,6 +203,8 @@ class AgentTools:
             raise InvalidInputError(
                 f"A text for the archive has at most {LONGEST:,} characters and {_MOST_TAGS} tags."
             )
+        if self._service.archives.list(agent=agent):
+            need_owner("Writing into an archive that agents share")
         made = self._service.passages.create(
             text, tags or [], agent=agent, metadata={"by": self._by}, reason=self._by
         )

@@ -138,6 +138,37 @@ OF_MCP_TOOLS: dict[str, Rights] = {
 }
 """What the tools for MCP clients need; all of them can be had with a token of one agent."""
 
+_AS_OVER_REST = {
+    "list_agents": "list_agents",
+    "read_memory": "list_core_memory_blocks",
+    "search_archive": "search_archival_memory",
+    "send_message": "create_message",
+    "write_memory": "update_core_memory_block",
+    "insert_archive": "create_passage",
+}
+"""What a tool for MCP clients does, as the operations over REST are called: a guest may as much."""
+
+
+def of_mcp_call(use: TokenUse, tool: str, agent: str | None) -> TokenUse:
+    """Return the use of the agent that a call of an MCP client's is about.
+
+    Raises
+    ------
+    NotFoundError
+        It is not there, or not for whoever asks.
+    ForbiddenError
+        It is not granted.
+    """
+    reach = use.directory.reach(use.token.user, [agent] if agent is not None else [], None)
+    if reach is None:
+        if agent is not None:
+            raise NotFoundError(f"There is no agent {agent!r:.200}.")
+    elif reach.grant is not None:
+        use = use.narrowed(reach)
+        allow(use, _AS_OVER_REST[tool])
+    return use
+
+
 Owned = Callable[[AgentService, str, str], bool]
 
 

@@ -134,7 +134,7 @@ def tokens_of_the_project_hold_at_each(cli: Cli, urls: list[str]) -> None:
     assert "--days" in cli.fails("token", "new", "x", "--days", "-1", code=2)
     listed = cli("token", "list").stdout
     assert re.search(r"reader\t\tthe project\tread\t20\d\d-", listed)
-    assert "ada's\tada\ttalk\tnever\tnever" in listed
+    assert "ada's\t\tada\ttalk\tnever\tnever" in listed
     assert "no view 'access_tokens'" in cli.fails("sql", "SELECT * FROM access_tokens")
     kept = cli("token", "list", "--json").stdout
     for secret in (token, bound["token"]):

@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 import httpx2
+import pytest
 from mcp import ClientSession, StdioServerParameters
 from mcp.client.stdio import stdio_client
 from mcp.client.streamable_http import streamable_http_client
@@ -127,6 +128,67 @@ def test_over_http_with_a_token(service: AgentService) -> None:
     assert service.messages.list(bob.id) == []
     newest = service.blocks.versions("human", agent=ada.id)[-1]
     assert (newest.value, newest.actor) == ("Kim", "mcp:An editor")
+
+
+def test_a_guest_reaches_what_is_granted(
+    service: AgentService, scripted: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LETTA_USER", "ann")
+    ada = service.agents.create("ada", model="openai/scripted")
+    bob = service.agents.create("bob", model="demo")
+    service.blocks.upsert("human", "a secret", agent=ada.id)
+    crew = service.blocks.upsert("crew", "both", agent=ada.id)
+    service.blocks.attach(crew.id, agent=bob.id)
+    service.grants.grant("ada", "carl", "talk")
+    service.grants.grant("ada", "eve", "write")
+    tokens = {
+        name: service.tokens.create(name, "write", user=name)[1] for name in ("carl", "eve", "fay")
+    }
+    secret = {"agent": "ann/ada", "label": "human", "value": "from eve"}
+
+    async def carl(session: ClientSession) -> None:
+        listed = (await session.call_tool("list_agents", {})).structured_content
+        assert [one["name"] for one in listed["agents"]] == ["ann/ada"]
+        scripted.say("Hello carl.")
+        told = await session.call_tool("send_message", {"agent": "ann/ada", "message": "Hello"})
+        assert told.content[0].text == "Hello carl."
+        for name, more in (
+            ("read_memory", {}),
+            ("write_memory", {"label": "human", "value": "x"}),
+            ("search_archive", {"query": "x"}),
+            ("insert_archive", {"text": "x"}),
+        ):
+            refused = await session.call_tool(name, {"agent": "ann/ada", **more})
+            assert refused.is_error, name
+            assert "secret" not in refused.content[0].text
+        for other in ("ada", "bob", bob.id, "ann/bob"):
+            refused = await session.call_tool("send_message", {"agent": other, "message": "x"})
+            assert refused.content[0].text == f"There is no agent {other!r}."
+
+    async def eve(session: ClientSession) -> None:
+        assert not (await session.call_tool("write_memory", secret)).is_error
+        fresh = await session.call_tool("write_memory", {**secret, "label": "new"})
+        assert fresh.is_error
+        common = {**secret, "label": "crew"}
+        assert (await session.call_tool("write_memory", common)).is_error
+
+    async def fay(session: ClientSession) -> None:
+        listed = (await session.call_tool("list_agents", {})).structured_content
+        assert listed["agents"] == []
+        for agent in ("ann/ada", ada.id, "ada"):
+            for name in ("read_memory", "write_memory"):
+                assert (await session.call_tool(name, {**secret, "agent": agent})).is_error
+
+    async def story() -> None:
+        async with served_over_http() as url:
+            for name, part in (("carl", carl), ("eve", eve), ("fay", fay)):
+                async with over_http(url, tokens[name]) as streams, client(streams) as session:
+                    await part(session)
+
+    asyncio.run(story())
+    newest = service.blocks.versions("human", agent=ada.id)[-1]
+    assert (newest.value, newest.actor) == ("from eve", "eve")
+    assert service.messages.list(ada.id) == [], "carl has a thread of his own"
 
 
 def test_what_a_client_does_with_agents(service: AgentService, scripted: ScriptedServer) -> None:
