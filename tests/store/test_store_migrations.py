@@ -126,6 +126,7 @@ def test_remains_of_a_process_killed_while_making_it(home: Path) -> None:
     assert not list(home.glob("*.new*"))
 
 
+@pytest.mark.duckdb  # no store in PostgreSQL was ever that old
 def test_runs_of_before_that_went_on_from_an_approval_are_joined(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
