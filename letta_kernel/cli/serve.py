@@ -64,7 +64,11 @@ def serve(
         if service is not None:
             output.put(f"letta-kernel serves users of the hub at {url}{service.prefix}/")
         elif not logged:
-            say(session, url, secret, not given, f'Python:  Letta(base_url="{url}"{key})')
+            use = f'Python:  Letta(base_url="{url}"{key})'
+            if directory is not None:
+                use = f'Python:  Letta(base_url="{url}", api_key="the person\'s token")'
+            what = directory.where if directory is not None else ""
+            say(session, url, secret, not given, use, what)
 
         from letta_kernel.server.app import create_app
 
@@ -163,12 +167,16 @@ def _is_mounted(file: Path) -> bool:
     return not file.stat().st_mode & 0o222 or not os.access(file, os.W_OK)
 
 
-def say(session: TerminalDoor, url: str, token: str | None, shown: bool, use: str) -> None:
+def say(
+    session: TerminalDoor, url: str, token: str | None, shown: bool, use: str, what: str = ""
+) -> None:
     """Print where is listened, and the token if it was *shown* nowhere else; for a program in JSON."""
     if session.json:
-        output.put_json_line({"url": url, "token": token, "home": session.home, "pid": os.getpid()})
+        output.put_json_line(
+            {"url": url, "token": token, "home": what or session.home, "pid": os.getpid()}
+        )
         return
-    output.put(f"letta-kernel serves {session.home}\n\n    {url}")
+    output.put(f"letta-kernel serves {what or session.home}\n\n    {url}")
     if token is None:
         output.put("    no token: any program on this machine may use it")
     elif shown:

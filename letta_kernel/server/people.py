@@ -78,6 +78,11 @@ class PeopleDirectory(Directory):
         self._sweeper.start()
 
     @property
+    def where(self) -> str:
+        """Where the persons are, as one may read it."""
+        return self._homes.where
+
+    @property
     def registry(self) -> AgentService:
         """Where tokens and persons are."""
         return self._registry
