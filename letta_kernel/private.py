@@ -50,8 +50,14 @@ def write(path: Path, text: str) -> None:
 
 
 def folder(path: Path) -> None:
-    """Make a folder that its owner alone may enter; one that is there stays as it is."""
-    path.mkdir(mode=FOLDER, parents=True, exist_ok=True)
+    """Make a folder that its owner alone may enter, and those above it; what is there stays as it is.
+
+    Where rows are in a database, a project's own folder is made so, by the first file that lies in it.
+    """
+    missing = [one for one in (path, *path.parents) if not one.exists()]
+    for one in reversed(missing):
+        one.mkdir(mode=FOLDER, exist_ok=True)
+    path.mkdir(mode=FOLDER, exist_ok=True)  # a file of that name is in the way
 
 
 def configuration() -> Path:

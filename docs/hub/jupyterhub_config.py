@@ -23,6 +23,10 @@ PEOPLE = os.environ.get("HUB_PEOPLE", "/srv/letta/people")
 # What the hub has to know of each user's project, for nobody else to read.
 STATE = Path(os.environ.get("HUB_STATE", "/srv/letta/state"))
 
+# The same for the service and for `people add`; not words of a command: PEOPLE may hold a password. What is no
+# row of a database, such as uploads, the service keeps in the folder.
+TOLD = {"LETTA_PEOPLE": PEOPLE, "LETTA_HOME": str(STATE / "service")}
+
 LETTA = [sys.executable, "-m", "letta_kernel.cli"]
 
 # The service at /services/letta/: it knows users by the hub's tokens, so that nobody logs in twice.
@@ -31,9 +35,7 @@ c.JupyterHub.services = [
         "name": "letta",
         "url": SERVICE,
         "command": [*LETTA, "serve", "--hub"],
-        "environment": {
-            "LETTA_PEOPLE": PEOPLE
-        },  # not a word of the command: it may hold a password
+        "environment": TOLD,
     }
 ]
 
@@ -58,7 +60,7 @@ async def entered(name):
         STATE.mkdir(parents=True, exist_ok=True, mode=0o700)
         process = await asyncio.create_subprocess_exec(
             *(*LETTA, "people", "add", name, "--json"),
-            env={**os.environ, "LETTA_PEOPLE": PEOPLE},
+            env={**os.environ, **TOLD},
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
@@ -74,14 +76,11 @@ async def entered(name):
 
 async def give_project(spawner):
     """Tell a user's server where their project is."""
-    where = await entered(
-        spawner.user.name
-    )  # a folder, or LETTA_STORE=postgresql://… with the user's role
+    # A folder, or LETTA_STORE=postgresql://… with the user's own role.
+    where = await entered(spawner.user.name)
     variable, said, store = where.partition("=")
-    if said and variable == "LETTA_STORE":
-        spawner.environment[variable] = store
-    else:
-        spawner.environment["LETTA_HOME"] = where
+    told = {variable: store} if said and variable == "LETTA_STORE" else {"LETTA_HOME": where}
+    spawner.environment = {**spawner.environment, **told}  # of this server alone
 
 
 c.Spawner.pre_spawn_hook = give_project
