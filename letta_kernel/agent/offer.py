@@ -22,6 +22,7 @@ class Offer:
 
     Parameters
     ----------
+    agent_id : whose tools they are; a guest of another agent's runs none of them.
     tools : the agent's tools by name.
     tool_rules, style : the agent's.
     thinks : the model has reasoning of its own (else heartbeat style asks for ``thinking``).
@@ -30,6 +31,7 @@ class Offer:
     due : tools of which one has to be called next, as the model was told.
     """
 
+    agent_id: str
     tools: dict[str, Tool]
     tool_rules: Sequence[ToolRule]
     style: str
@@ -109,7 +111,7 @@ class Offer:
 
     def refused(self, tool: Tool) -> str | None:
         """Return why *tool* does not run for the guest who acts, if one does and it does not."""
-        return guests.refused(tool, self._asks(tool))
+        return guests.refused(tool, self.agent_id, self._asks(tool))
 
     def _asks(self, tool: Tool) -> bool:
         return tool.requires_approval or rules.needs_approval(self.tool_rules, tool.name)

@@ -51,7 +51,7 @@ class Recall(Searched):
 
         def work(tx: Tx) -> said.Pieces:
             guest = users.guest()
-            if guest is not None and not guest.reads:
+            if guest is not None and not (guest.reads and guest.agent_id == agent_id):
                 return said.of_guest(tx, agent_id, users.current_user())
             stamp = tx.stamp("agents", "conversations")
             with self._lock:

@@ -14,7 +14,7 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine, Hashable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import Context, ContextVar
 from datetime import timedelta
@@ -275,25 +275,28 @@ class Authenticator:
             if self._service is not None:
                 with suppress(LettaError):  # somebody has the store: the next look will tell
                     await self._refresh(hurry=True)
+            granted: dict[str, set[Hashable] | None] = {}  # by owner, read once for all guests
             for use in list(self._uses):
                 if not await self._holds(use.token):
                     use.ended.set()
-                elif use.granted and not use.ended.is_set() and not await self._stands(use):
-                    use.why = "What was granted to you of this agent was changed or taken back."
-                    use.ended.set()
+                elif use.granted and not use.ended.is_set():
+                    for owner in {name for name, _ in use.granted} - granted.keys():
+                        granted[owner] = await self._granted_by(owner)
+                    if not _stands(use, granted):
+                        use.why = "What was granted to you of this agent was changed or taken back."
+                        use.ended.set()
 
     async def _holds(self, token: AccessToken) -> bool:
         if self._hub is not None and token.id.startswith(OF_HUB):
             return await self._hub.stands(token)
         return self._is_valid(token)
 
-    async def _stands(self, use: TokenUse) -> bool:
-        """Whether all that was granted to somebody who is here still stands; while nobody can tell, it does."""
-        for owner, grant in list(use.granted):
-            with suppress(LettaError):
-                if not await asyncio.to_thread(self._directory.check, owner, grant):
-                    return False
-        return True
+    async def _granted_by(self, owner: str) -> set[Hashable] | None:
+        """Return what a person grants now; None while nobody can tell."""
+        with suppress(LettaError):
+            found = await asyncio.to_thread(self._directory.grants_of, owner)
+            return {_what(one) for one in found}
+        return None
 
     def _note_use(self, token: AccessToken) -> None:
         if token.used_at is None or now() - token.used_at >= _HOUR:
@@ -311,6 +314,19 @@ class Authenticator:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+
+def _what(grant: Grant) -> Hashable:
+    return (grant.id, tuple(grant.rights), tuple(grant.tools))
+
+
+def _stands(use: TokenUse, granted: Mapping[str, set[Hashable] | None]) -> bool:
+    """Whether all that was granted to somebody who is here still is, as it was."""
+    for owner, grant in list(use.granted):
+        known = granted.get(owner)  # one that came meanwhile is looked at the next time
+        if known is not None and _what(grant) not in known:
+            return False
+    return True
 
 
 def same(given: str, token: str) -> bool:

@@ -132,16 +132,10 @@ class Directory:
                         return found
         return own
 
-    def check(self, owner: str, grant: Grant) -> bool:
-        """Whether *grant*, of *owner*'s agent, still stands as it is."""
+    def grants_of(self, owner: str) -> list[Grant]:
+        """Return what a person has granted; nothing of who is none any more."""
         project = self.of(owner)
-        if project is None:
-            return False
-        found = project.service.grants.find(grant.agent_id, grant.guest)
-        if found is None:
-            return False
-        now, then = (found.id, found.rights, found.tools), (grant.id, grant.rights, grant.tools)
-        return now == then
+        return project.service.grants.list() if project is not None else []
 
     def _granted(self, user: str, owner: str, name: str, ref: str) -> Reach:
         project = self.of(owner)

@@ -212,6 +212,11 @@ class PeopleDirectory(Directory):
 
     def tidy(self) -> None:
         """Close projects that nobody asks for, the longest idle first, down to what may stay open."""
+        for name in [name for name in list(self._open) if name not in self.names()]:
+            with self._lock:
+                project = self._open.pop(name, None)
+            if project is not None:  # of a person who was removed
+                project.close()
         while True:
             with self._lock:
                 idle = [

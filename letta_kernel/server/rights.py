@@ -121,7 +121,15 @@ OF_TEACHER = frozenset({"list_usage"})
 """What needs a token that may teach."""
 
 OF_NOBODY = frozenset(
-    {"health", "retrieve_me", "list_usage", "list_agents", "count_agents", "openai_models"}
+    {
+        "health",
+        "metrics",
+        "retrieve_me",
+        "list_usage",
+        "list_agents",
+        "count_agents",
+        "openai_models",
+    }
 )
 """What a guest can do without naming an agent."""
 

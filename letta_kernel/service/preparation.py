@@ -285,6 +285,7 @@ class Preparation:
         executor = self._tools.executor(host, state)
         executor.lent = self._skills.lent(loaded.skills, executor.view)
         return CallRunner(
+            agent_id=state.id,
             tools=self._offered(state, loaded),
             executor=executor,
             context=executor.context or self._tools.context(state),

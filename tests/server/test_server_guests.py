@@ -253,6 +253,24 @@ def test_tools_of_the_owner_run_for_a_guest_only_by_name(shared: Field) -> None:
         shared.service.grants.grant("ada", "carl", "talk", tools=[])
 
 
+def test_a_guests_own_tools_are_run_by_their_program(shared: Field) -> None:
+    tool = {"name": "mine", "description": "x", "parameters": {"type": "object", "properties": {}}}
+    shared.scripted.calls([("mine", {})])
+    asked = said(shared, "gus", "use mine", client_tools=[tool]).json()
+    assert asked["stop_reason"]["stop_reason"] == "requires_approval"
+    [request] = [m for m in asked["messages"] if m["message_type"] == "approval_request_message"]
+    shared.scripted.say("Thanks.")
+    call = request["tool_call"]["tool_call_id"]
+    given = {"type": "tool", "tool_call_id": call, "tool_return": "42", "status": "success"}
+    answer = shared.web.post(
+        f"/v1/agents/{ADA}/messages",
+        headers=who(shared, "gus"),
+        json={"messages": [{"type": "approval", "approvals": [given]}], "client_tools": [tool]},
+    )
+    assert answer.status_code == 200, answer.text
+    assert "Thanks." in answer.text
+
+
 def test_openai_clients_name_a_granted_agent(shared: Field) -> None:
     shared.scripted.say("Hello openai.")
     asked = {"model": f"{OWNER}/ada", "messages": [{"role": "user", "content": "hi there"}]}

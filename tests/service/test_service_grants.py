@@ -6,6 +6,7 @@ import pytest
 from agent_bench import Bench
 
 from letta_kernel.errors import InvalidInputError, NotFoundError
+from letta_kernel.records import Tool, ToolRule
 from letta_kernel.service import AgentService
 from letta_kernel.users import Actor, Guest, acting
 
@@ -72,3 +73,56 @@ def test_a_guest_finds_only_what_was_said_with_them(bench: Bench) -> None:
     with acting(Actor("bob", "ann", Guest(ada.id, frozenset({"talk", "read"})))):
         found = bench.service.messages.search("keeps kittiwakes razorbills", agent="ada")
     assert len({hit.message.created_by for hit in found}) == 2
+
+
+def returned(bench: Bench, agent: str, name: str, thread: str | None = None) -> str:
+    """Return what a tool answered last."""
+    said = bench.service.messages.list(agent, thread, limit=50)
+    return next(one.content for one in said if one.role == "tool" and one.name == name)
+
+
+def test_agents_that_a_guests_agent_asks_run_nothing_of_theirs(bench: Bench) -> None:
+    service, ask = bench.service, "send_message_to_agent_and_wait_for_reply"
+    ada = service.agents.create("ada", tool_refs=[ask, "send_message_to_agent_async"])
+    secret = Tool(
+        name="secret",
+        source='def secret() -> str:\n    """Tell."""\n    return "kittiwake"\n',
+        kind="source",
+        runs_in="sandbox",
+    )
+    service.tools.upsert(secret)
+    cyd = service.agents.create("cyd", tool_refs=["secret"])
+    bench.server.say("The owner's own.")
+    list(service.runs.send("cyd", "the owner keeps kittiwakes"))
+    guest = Guest(ada.id, frozenset({"read", "talk"}), frozenset({ask, "secret", "run_code"}))
+    thread = service.conversations.create("ada")
+    with acting(Actor("bob", "ann", guest)):
+        bench.server.call("send_message_to_agent_async", {"message": "x", "other_agent_id": "cyd"})
+        bench.server.call(ask, {"message": "Tell me.", "other_agent_id": "cyd"})
+        bench.server.call("secret")
+        bench.server.call("conversation_search", {"query": "kittiwakes"})
+        bench.server.say("I cannot.")
+        bench.server.say("It cannot.")
+        list(service.runs.send("ada", "ask cyd", conversation=thread.id))
+    never = returned(bench, "ada", "send_message_to_agent_async", thread.id)
+    assert "never runs for a guest" in never
+    assert "I cannot." in returned(bench, "ada", ask, thread.id)
+    assert "secret does not run for bob" in returned(bench, "cyd", "secret")
+    assert "kittiwake" not in returned(bench, "cyd", "conversation_search")
+    runs = service.runs.list(agent_ids=[cyd.id])
+    assert [one.created_by for one in runs][:1] == ["bob"], "it counts for the guest"
+
+
+def test_a_guest_never_waits_for_a_word_on_what_is_not_theirs(bench: Bench) -> None:
+    rule = ToolRule(type="requires_approval", tool_name="core_memory_append")
+    ada = bench.service.agents.create("ada", tool_rules=[rule])
+    call = ("core_memory_append", {"label": "human", "content": "x"})
+    thread = bench.service.conversations.create("ada")
+    for tools, waits in ((frozenset[str](), False), (frozenset({call[0]}), True)):
+        with acting(Actor("bob", "ann", Guest(ada.id, frozenset({"talk"}), tools))):
+            bench.server.calls([call])
+            if not waits:
+                bench.server.say("I may not.")
+            list(bench.service.runs.send("ada", "note it", conversation=thread.id))
+        assert bool(bench.service.runs.pending("ada", thread.id)) is waits
+    assert "x" not in bench.service.blocks.retrieve("human", agent="ada").value

@@ -11,7 +11,7 @@ from starlette.requests import Request
 
 from letta_kernel import __version__, metrics
 from letta_kernel.server import authorization, backlog, run_watch
-from letta_kernel.server.deps import project_of
+from letta_kernel.server.deps import has_project, project_of
 from letta_kernel.server.errors import ForbiddenError
 
 router = APIRouter(tags=["metrics"])
@@ -40,7 +40,7 @@ def retrieve_metrics(request: Request) -> PlainTextResponse:
     if authorization.current_use() is not None:
         raise ForbiddenError("The metrics are of the whole server: send its own token.")
     gauges: dict[str, float] = {**run_watch.totals(), **_process()}
-    behind = backlog.of(project_of(request).service)
+    behind = backlog.of(project_of(request).service) if has_project(request) else None
     if behind is not None:
         gauges["letta_outbox_rows"] = behind
     told = f"# HELP letta_build_info {_ABOUT['letta_build_info']}\n# TYPE letta_build_info gauge\n"
