@@ -296,8 +296,10 @@ def hub(folder: Path, people: str, **environment: str) -> Iterator[Hub]:
             process.wait(60)
         except subprocess.TimeoutExpired:
             process.kill()
-        if process.wait() is not None:
-            _end_group(process.pid)
+        process.wait()
+        _end_group(process.pid)
+        if (left := folder / "proxy.pid").exists():  # the hub had no time to end it
+            _end_group(int(left.read_text()))
 
 
 def _up(process: subprocess.Popen[bytes], made: Hub) -> bool:
