@@ -73,6 +73,9 @@ class Directory:
         """Keep a project open until what is returned is called."""
         return lambda: None
 
+    def refresh(self) -> None:
+        """Read who there is, and what they grant, anew the next time that is asked for."""
+
     def close(self) -> None:
         """Let go of what this has opened."""
 

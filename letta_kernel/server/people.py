@@ -28,7 +28,8 @@ IDLE = 30.0
 """Seconds after which a project that nobody asks for may be closed."""
 
 _PAUSE = 5.0  # seconds between two looks for those
-_FRESH = 2.0  # seconds for which the list of persons counts
+_FRESH = 2.0  # seconds for which the list of persons counts, and what is shared with somebody
+_MOST_GUESTS = 10_000  # of whom it is remembered what is shared with them
 
 
 class _Admission:
@@ -72,6 +73,7 @@ class PeopleDirectory(Directory):
         self._asked: dict[str, float] = {}
         self._kept: Counter[str] = Counter()
         self._names: tuple[float, frozenset[str]] = (0.0, frozenset())
+        self._shared: dict[str, tuple[float, list[Shared]]] = {}  # by guest, and when that was read
         self._known: dict[str, tuple[str, list[Shared]]] | None = None
         self._ending = threading.Event()
         self._sweeper = threading.Thread(target=self._sweep, name="letta-people", daemon=True)
@@ -134,14 +136,26 @@ class PeopleDirectory(Directory):
         return names
 
     def refresh(self) -> None:
-        """Read the list of persons anew the next time it is asked for."""
+        """Read who there is, and what they grant, anew the next time that is asked for."""
         self._names = (0.0, self._names[1])
+        self._shared.clear()
 
     def shared(self, user: str) -> list[Shared]:
         """Return what others have granted to *user*.
 
-        Of projects that are open it is asked; of others it is known as long as nobody writes to them.
+        As it was two seconds ago at most: whether it stands is looked at where it is used. Of projects that
+        are open it is asked; of others it is known as long as nobody writes to them.
         """
+        at, known = self._shared.get(user, (0.0, []))
+        if at and time.monotonic() - at < _FRESH:
+            return known
+        found = self._read_shared(user)
+        if len(self._shared) > _MOST_GUESTS:
+            self._shared.clear()
+        self._shared[user] = time.monotonic(), found
+        return found
+
+    def _read_shared(self, user: str) -> list[Shared]:
         names = sorted(self.names() - {user})
         if (rows := self._homes.granted(names, user)) is not None:
             return [Shared(*one) for one in rows]

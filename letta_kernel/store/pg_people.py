@@ -100,6 +100,7 @@ def remove(url: str, name: str) -> None:
             connection.execute(sql.SQL("DROP ROLE {}").format(role).as_string())
 
 
+_MENTIONED = sql.SQL("SELECT {owner} FROM {schema}.grants WHERE guest = $1")
 _GRANTED = sql.SQL(
     "SELECT {owner}, g.id, g.agent_id, g.rights, g.tools, a.name, a.description, a.model, a.style,"
     " a.created_at, a.updated_at, a.created_by FROM {schema}.grants g JOIN {schema}.agents a"
@@ -108,20 +109,26 @@ _GRANTED = sql.SQL(
 
 
 def granted(connection: Connection, names: Sequence[str], guest: str) -> list[tuple[Any, ...]]:
-    """Return what is granted to somebody in the schemas of *names*: one statement for all of them."""
+    """Return what is granted to somebody in the schemas of *names*.
+
+    Two statements, however many schemas there are: whose grants name the guest, and what these say.
+    """
     found = connection.execute(
         "SELECT n.nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
         " WHERE c.relname = 'grants' AND c.relkind = 'r' AND n.nspname = ANY($1::text[]) ORDER BY 1",
         [list(names)],
     ).fetchall()
-    parts = [
-        _GRANTED.format(owner=sql.Literal(owner), schema=sql.Identifier(owner))
-        for (owner,) in found
-    ]
-    if not parts:
-        return []
-    rows = connection.execute(sql.SQL(" UNION ALL ").join(parts).as_string(connection), [guest])
-    return rows.fetchall()
+    owners = [str(owner) for (owner,) in found]
+    for one in (_MENTIONED, _GRANTED):
+        if not owners:
+            return []
+        parts = [
+            one.format(owner=sql.Literal(owner), schema=sql.Identifier(owner)) for owner in owners
+        ]
+        text = sql.SQL(" UNION ALL ").join(parts).as_string(connection)
+        rows = connection.execute(text, [guest], prepare=one is _MENTIONED).fetchall()
+        owners = sorted({str(row[0]) for row in rows})
+    return rows
 
 
 class _explained:

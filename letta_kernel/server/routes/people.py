@@ -167,15 +167,17 @@ def list_grants(
 
 
 @router.post("/grants", operation_id="create_grant")
-def create_grant(service: Service, asked: GrantIn) -> GrantShape:
+def create_grant(request: Request, service: Service, asked: GrantIn) -> GrantShape:
     """Let another person use an agent of yours."""
     rights = [asked.rights] if isinstance(asked.rights, str) else asked.rights
     made = service.grants.grant(asked.agent_id, asked.user, *rights, tools=asked.tools)
+    request.app.state.directory.refresh()
     return _shape(service, made)
 
 
 @router.delete("/grants", operation_id="delete_grant")
 def delete_grant(
+    request: Request,
     service: Service,
     agent_id: Annotated[str, Query(description="The agent, by id or name.")],
     user: Annotated[str, Query(description="Who is not to use it any more.")],
@@ -183,6 +185,7 @@ def delete_grant(
     """Take back what somebody may; what goes on with it ends within a second."""
     state = service.agents.retrieve(agent_id)
     gone = service.grants.revoke(state.id, user)
+    request.app.state.directory.refresh()
     return _shape(service, gone)
 
 
