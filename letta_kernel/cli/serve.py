@@ -18,7 +18,7 @@ from letta_kernel.cli import output
 from letta_kernel.cli.door import TerminalDoor
 from letta_kernel.errors import InvalidInputError, NotFoundError
 from letta_kernel.hooks import users_code
-from letta_kernel.server.address import LOOPBACK, checked_token, listener, url_of
+from letta_kernel.server.address import LOOPBACK, checked_token, listener, outer_of, url_of
 
 if TYPE_CHECKING:
     import socket
@@ -80,6 +80,7 @@ def serve(
             prefix=prefix,
             hub=users,
             directory=directory,
+            address=outer_of(host, listening),
         )
         run(app, listening)
 

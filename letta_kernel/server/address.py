@@ -51,6 +51,18 @@ def listener(host: str, port: int | None) -> socket.socket:
     raise StoreError(f"Nothing can listen at {asked} ({said}): choose another --port or --host.")
 
 
+def outer_of(host: str, listening: socket.socket) -> str:
+    """Return the URL at which other machines reach what listens at *host*; empty where that is not known."""
+    if host not in ("0.0.0.0", "::"):
+        return url_of(host, listening)
+    try:
+        own = socket.gethostbyname(socket.gethostname())
+    except OSError:
+        return ""
+    # Many systems call themselves by an address of their own that only they have.
+    return "" if own.startswith("127.") else url_of(own, listening)
+
+
 def url_of(host: str, listening: socket.socket) -> str:
     """Return the URL at which this machine reaches what listens at *host*."""
     name = "127.0.0.1" if host == "0.0.0.0" else f"[{host}]" if ":" in host else host

@@ -60,8 +60,6 @@ def create_app(
     host_of : tells where an agent's live functions are found; None: tools run from their stored source.
     """
     project = None if service is None else Project(service, host_of=host_of)
-    if project is not None:
-        project.address = settings.SERVER_ADDRESS() or address
 
     readiness = Readiness([project] if project is not None else [])
 
@@ -87,6 +85,8 @@ def create_app(
         redoc_url=None,
     )
     app.state.project = project
+    app.state.address = settings.SERVER_ADDRESS() or address
+    app.state.prefix = prefix
     app.state.readiness = readiness
     app.state.directory = directory = directory or Directory(project)
     errors.install(app)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
@@ -29,6 +30,10 @@ from letta_kernel.service.servers import Holder
 log = logging.getLogger("letta_kernel")
 
 _EVENT: TypeAdapter[Event] = TypeAdapter(Event)
+_ADDRESS = re.compile(
+    r"https?://(\[[0-9a-fA-F:.]{2,45}\]|[A-Za-z0-9._-]{1,253})(:[0-9]{1,5})?(/[A-Za-z0-9._~@%/-]{0,200})?"
+)
+"""What a row of the store may say: nothing that would make another request of ours."""
 _CONNECT = 5.0  # seconds to reach another server
 _SILENT = 4 * peers.IDLE  # seconds without a sign after which a stream is given up
 _TRIES = 3  # of a stream that was lost, before the store is read instead
@@ -82,6 +87,8 @@ class RemoteRun(LiveRun):
         if secret is None:
             raise NotPassedError("no secret is shared: set LETTA_CLUSTER_SECRET on all servers")
         server_id, address = server
+        if _ADDRESS.fullmatch(address) is None:
+            raise NotPassedError("its address is none")
         authorization, nonce = peers.request_headers(secret, server_id, self.id, query)
         url = f"{address}{peers.PATH}{server_id}/{self.id}?{query}"
         return url, {"Authorization": authorization}, secret, nonce

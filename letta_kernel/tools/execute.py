@@ -230,6 +230,8 @@ class Executor:
             mend = "its MCP server cannot be reached from here"
             if tool.runs_in != "mcp":
                 mend = "run the cell that defines it"
+                if self.host is None:
+                    mend += ", and talk to the agent from that notebook"
             text = f"{tool.name} has no source to run: {mend}"
             return Outcome("error", text, error=text)
         sandbox = self.sandbox or default_sandbox()
@@ -255,14 +257,16 @@ class Executor:
         if asked is not None:
             outcome.changes = asked.changes
         if tool.runs_in == "notebook":
+            where = "the notebook that defines it is not here"
+            lacks = "this tool uses names of the notebook that defines it, which is not here"
+            if self.host is not None:
+                where = "its cell has not run in this kernel yet"
+                lacks = "the cell that defines this tool has not run since the kernel started"
             outcome.note = (
-                f"{tool.name} ran from its stored source in a process of its own: its cell has not run in "
-                f"this kernel yet"
+                f"{tool.name} ran from its stored source in a process of its own: {where}"
             )
             if outcome.error and "NameError" in outcome.error:
-                outcome.text += (
-                    " (the cell that defines this tool has not run since the kernel started)"
-                )
+                outcome.text += f" ({lacks})"
         return outcome
 
     def _scrub(self, outcome: Outcome) -> None:

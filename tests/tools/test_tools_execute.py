@@ -242,10 +242,12 @@ def test_a_tool_whose_cell_has_not_run_runs_from_its_source_and_says_so() -> Non
 
 def test_a_missing_notebook_variable_is_explained() -> None:
     tool = Tool(name="f", source='def f():\n    """F."""\n    return rows\n')
-    outcome = Executor(None).run(tool, {})
+    outcome = Executor(Host()).run(tool, {})
     assert outcome.text.startswith(
         "NameError: name 'rows' is not defined (the cell that defines this tool"
     )
+    elsewhere = Executor(None).run(tool, {})
+    assert "names of the notebook that defines it, which is not here" in elsewhere.text
 
 
 def test_a_tool_without_source_cannot_run() -> None:

@@ -334,11 +334,13 @@ class Project:
         service.deliveries.start()
 
     def reached_at(self, connection: Mapping[str, Any]) -> None:
-        """Take the address that a connection came to for the server's, where nobody has said another one."""
+        """Take note of where other servers reach this one: as it was told, else where a connection came to."""
         server = connection.get("server")
-        if not self.address and server and server[1]:
-            host = f"[{server[0]}]" if ":" in server[0] else server[0]
-            self.address = f"http://{host}:{server[1]}"
+        if self.address or not server or not server[1]:
+            return
+        host = f"[{server[0]}]" if ":" in server[0] else server[0]
+        said = connection["app"].state
+        self.address = (said.address or f"http://{host}:{server[1]}") + said.prefix
 
     def announce(self) -> None:
         """Let the project's other servers know where this one is reached; what it carries out they can tell."""
