@@ -85,7 +85,7 @@ class Load:
 
 @pytest.mark.parametrize(
     ("servers", "clients", "kills"),
-    [(2, 2, 1), pytest.param(3, 10, 6, marks=pytest.mark.slow)],
+    [(2, 2, 1), pytest.param(3, 10, 6, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])],
 )
 def test_a_server_is_killed_under_load(home: Path, servers: int, clients: int, kills: int) -> None:
     with ScriptedServer() as scripted, ExitStack() as stack:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from fleet_bench import member
 from scripted_server import ScriptedServer
 from server_bench import Server, serving, until
 from shout_agent import agent_with_shout
@@ -287,3 +289,33 @@ def test_a_socket_hears_of_runs_of_other_servers(servers: tuple[Server, Server])
         ended = ""
         while ended != "cancelled":
             ended = json.loads(socket.recv(60)).get("event", {}).get("stop_reason", "")
+
+
+@pytest.mark.slow
+def test_the_stream_of_a_server_that_is_killed_ends_with_an_error(
+    tmp_path: Path, scripted: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("letta_kernel.server.remote._CONNECT", 60.0)
+    home = tmp_path / "home"
+    with (
+        member(home, scripted) as holder,
+        AgentService(home) as service,
+        serving(service, scripted) as two,
+    ):
+        agent = holder.client().agents.create().id
+        scripted.say("The first of two", pieces=2)
+        scripted.hang_mid_stream(120, text="A very long story begins here and goes on")
+        holder.client().agents.messages.create(agent, input="hi")
+        run = holder.client().agents.messages.create_async(agent, input="Tell me a story")
+        path = f"{two.url}/v1/agents/{agent}/messages"
+        with httpx.stream(
+            "POST", f"{two.url}/v1/runs/{run.id}/stream", headers=two.headers, timeout=120
+        ) as answer:
+            scripted.wait_for(2, 60)
+            holder.kill()
+            told = [line.removeprefix("data: ") for line in answer.iter_lines() if line]
+        assert told[-1] == "[DONE]"
+        kinds = [json.loads(line)["message_type"] for line in told[:-1]]
+        assert kinds == ["error_message", "stop_reason", "usage_statistics"]
+        assert "process that ran it ended" in told[0]
+        assert httpx.post(path, json={"input": "x"}, headers=two.headers, timeout=60).is_success
