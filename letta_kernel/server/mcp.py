@@ -20,6 +20,7 @@ from letta_kernel.server.events.runs import RunManager
 from letta_kernel.server.mcp_tools import NAMES, READING, AgentTools, Progress, shown
 from letta_kernel.server.middleware import Guard
 from letta_kernel.server.request_limits import RequestLimits
+from letta_kernel.server.token_use import TokenUse
 from letta_kernel.tools.arguments import check_call
 from letta_kernel.tools.schema import schema_of
 
@@ -108,7 +109,7 @@ class McpDoor:
             function = getattr(self._tools(_by(ctx), progress), params.name)
             given = check_call(params.name, function, params.arguments or {})
             # A session outlasts requests: who asks is known by the request, not by the session.
-            use: authorization.TokenUse | None = None
+            use: TokenUse | None = None
             if ctx.request:
                 use = ctx.request.scope.get(authorization.TOKEN_USE)
             named = given.get("agent")

@@ -26,8 +26,6 @@ from letta_kernel.server.authorization import (
     OWNER,
     TOKEN_USE,
     Authenticator,
-    Kind,
-    TokenUse,
     same,
 )
 from letta_kernel.server.directory import Directory
@@ -36,6 +34,7 @@ from letta_kernel.server.errors import AGAIN, TokenBusyError, answer, told
 from letta_kernel.server.hub import HubTokens
 from letta_kernel.server.request_limits import RequestLimits, is_short
 from letta_kernel.server.sockets import Handshake
+from letta_kernel.server.token_use import Kind, TokenUse
 from letta_kernel.server.unauthenticated import ConnectionState
 from letta_kernel.service import AgentService
 

@@ -18,11 +18,11 @@ from letta_kernel import users
 from letta_kernel.errors import InvalidInputError, NotFoundError
 from letta_kernel.records import Grant, Rights
 from letta_kernel.server import authorization
-from letta_kernel.server.authorization import TokenUse
 from letta_kernel.server.deps import PROJECT, has_project, project_of
 from letta_kernel.server.directory import Reach, refs_in
 from letta_kernel.server.errors import ForbiddenError
 from letta_kernel.server.threads import DEFAULT, thread_with
+from letta_kernel.server.token_use import TokenUse
 from letta_kernel.service import AgentService
 from letta_kernel.service.tokens import RIGHTS
 

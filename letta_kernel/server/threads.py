@@ -59,9 +59,7 @@ def place_of(service: AgentService, conversation_id: str, agent_id: str | None =
 def own_thread(service: AgentService, agent_id: str) -> ThreadRef:
     """Return the thread in which whoever asks talks with an agent, if none is named: its own, or a guest's."""
     who = guest()
-    if who is None or "write" in who.rights:
-        return ThreadRef(agent_id)
-    if "talk" not in who.rights:  # who only reads
+    if who is None or "write" in who.rights or (who.reads and "talk" not in who.rights):
         return ThreadRef(agent_id)
     return ThreadRef(agent_id, service.grants.conversation(agent_id, current_user()).id)
 

@@ -192,6 +192,21 @@ def test_what_is_the_owners_no_guest_does(
     assert answer.status_code in (403, 404), answer.text
 
 
+def test_a_token_that_may_less_than_is_granted_does_less(shared: Field) -> None:
+    for guest, least in (("carl", "read"), ("eve", "talk")):
+        token = shared.token(least, user=guest)  # type: ignore[arg-type]
+        seen = shared.web.get(f"/v1/agents/{ADA}/messages", headers=token).text
+        assert (MAIN in seen) is False, "their own thread"
+    asked = {"value": "x"}
+    path = f"/v1/agents/{ADA}/core-memory/blocks/human"
+    assert shared.web.patch(path, headers=token, json=asked).status_code == 403
+    before = len(shared.service.messages.list("ada"))
+    shared.scripted.say("Hello.")
+    sent = shared.web.post(f"/v1/agents/{ADA}/messages", headers=token, json={"input": "x"})
+    assert sent.status_code == 200
+    assert len(shared.service.messages.list("ada")) == before
+
+
 @pytest.mark.parametrize(
     "message",
     [

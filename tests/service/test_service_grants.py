@@ -126,3 +126,13 @@ def test_a_guest_never_waits_for_a_word_on_what_is_not_theirs(bench: Bench) -> N
             list(bench.service.runs.send("ada", "note it", conversation=thread.id))
         assert bool(bench.service.runs.pending("ada", thread.id)) is waits
     assert "x" not in bench.service.blocks.retrieve("human", agent="ada").value
+
+
+def test_an_agent_file_says_who_spoke(bench: Bench) -> None:
+    ada = bench.service.agents.create("ada")
+    with acting(Actor("bob", "ann", Guest(ada.id, frozenset({"write"})))):
+        list(bench.service.runs.send("ada", "from bob"))
+    list(bench.service.runs.send("ada", "from the owner"))
+    [agent] = bench.service.agent_files.export("ada")["agents"]
+    said = [(m["name"], m["content"][0]["text"]) for m in agent["messages"] if m["role"] == "user"]
+    assert said == [("bob", "from bob"), (None, "from the owner")]

@@ -33,7 +33,7 @@ def to_file(message: Message, message_id: str, agent_id: str, model: str | None)
         "agent_id": agent_id,
         "role": message.role,
         "content": [],
-        "name": message.name,
+        "name": message.name or message.speaker or None,
         "model": model,
         "sender_id": message.sender_id,
         "group_id": message.group_id,
