@@ -5,10 +5,12 @@ Light on purpose: ``import letta_kernel`` imports it, so that the start is the s
 
 from __future__ import annotations
 
+import importlib
 import multiprocessing.process
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 FOLDER = ".letta"
 
@@ -62,13 +64,33 @@ def project_of(folder: Path) -> Path:
 
 
 def is_there(home: Path) -> bool:
-    """Whether the folder *home* holds a project: looking must not make one."""
-    from letta_kernel import settings
+    """Whether there is a project, in the folder *home* or where ``LETTA_STORE`` says: looking makes none.
 
-    if settings.STORE():
-        return True
+    Raises
+    ------
+    StoreError
+        The server that would have it cannot be asked.
+    """
+    if (elsewhere := _elsewhere()) is not None:
+        return bool(elsewhere.exists(home))
     # The record alone: there was one, and its store was lost.
     return any((home / name).exists() for name in ("letta.duckdb", "letta.duckdb.last"))
+
+
+def where(home: Path) -> str:
+    """Return where the rows of the project are, for messages: the folder *home*, or a server."""
+    elsewhere = _elsewhere()
+    return str(home if elsewhere is None else elsewhere.where(home))
+
+
+def _elsewhere() -> Any:
+    """Return what knows of rows that are not in the folder; None where ``LETTA_STORE`` names no other place."""
+    from letta_kernel import settings
+
+    if not settings.STORE():
+        return None
+    # By name, for imports point down: who only looks whether a file is there need not wait for the store.
+    return importlib.import_module("letta_kernel.store.presence")
 
 
 def settle() -> Path:

@@ -12,11 +12,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
-from letta_kernel import installed
+from letta_kernel import installed, project, settings
 from letta_kernel.cli import output
 from letta_kernel.cli.door import TerminalDoor
 from letta_kernel.errors import LettaError
-from letta_kernel.project import is_there
 from letta_kernel.remedies import clause
 
 OLDEST = (3, 11)
@@ -154,21 +153,25 @@ def _server_extension() -> Finding:
 
 
 def _project(home: Path) -> Iterator[Finding]:
-    path = home / "letta.duckdb"
-    if not is_there(home):
-        yield Finding("project", "note", f"none in {home} yet", "letta-kernel agent new NAME")
-        yield _writable(home)
-        return
     from letta_kernel.service import store
 
+    place = project.where(home)
     try:
+        if not project.is_there(home):
+            yield Finding("project", "note", f"none in {place} yet", "letta-kernel agent new NAME")
+            yield _writable(home)
+            return
         report = store.examine(home, timeout=5.0)
         for one in report.findings:
             yield Finding("project", "wrong", f"{one.what}: {one.text}", "letta-kernel check")
         if report.findings:
             return
-        size = path.stat().st_size / 1e6
-        yield Finding("project", "ok", f"{home}: {report.counts}, {size:.1f} MB")
+        size = store.size(home) / 1e6
+        yield Finding("project", "ok", f"{place}: {report.counts}, {size:.1f} MB")
+        if said := store.may_too_much(home):
+            yield Finding(
+                "role", "note", said, "Give each project a role of its own: docs/postgresql.md"
+            )
         keys = store.key_locations(home)
         if shut := keys.count(""):
             todo = "Put it back, or set LETTA_SECRET_KEY, or set the secrets anew: see docs/private.md."
@@ -178,12 +181,8 @@ def _project(home: Path) -> Iterator[Finding]:
             yield Finding("secrets", "ok", f"their key is in {' and '.join(sorted({*keys}))}")
         yield _embedder(store.needs_embedder(home))
     except LettaError as error:
-        yield Finding(
-            "project",
-            "wrong",
-            f"{home} does not open: {error.text}",
-            f"Look at {store.holder(home)}.",
-        )
+        todo = "" if settings.STORE() else f"Look at {store.holder(home)}."
+        yield Finding("project", "wrong", f"{place} does not open: {error.text}", todo)
     yield _writable(home)
 
 

@@ -11,6 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from letta_kernel import settings
 from letta_kernel.cli import output
 from letta_kernel.cli.remedies import WORDS
 from letta_kernel.commands.door import Answer, Terminal
@@ -20,6 +21,10 @@ from letta_kernel.errors import InvalidInputError, NotFoundError
 if TYPE_CHECKING:
     from letta_kernel.records import AgentState, Tool
     from letta_kernel.service import AgentService
+
+
+_THERE = "go to its folder, name it with --home or LETTA_HOME"
+_ELSEWHERE = "see to LETTA_STORE"
 
 
 class TerminalDoor(Terminal):
@@ -49,7 +54,7 @@ class TerminalDoor(Terminal):
 
     @property
     def has_project(self) -> bool:
-        """Whether the folder holds a project."""
+        """Whether there is a project, in the folder or where ``LETTA_STORE`` says."""
         from letta_kernel.project import is_there
 
         return is_there(self.home)
@@ -67,7 +72,7 @@ class TerminalDoor(Terminal):
 
         if not self._makes and not self.has_project:
             raise NotFoundError(
-                f"There is no project in {self.home}: go to its folder, name it with --home or LETTA_HOME, "
+                f"There is no project in {self.where}: {_ELSEWHERE if settings.STORE() else _THERE}, "
                 "or make an agent: letta-kernel agent new NAME."
             )
         return AgentService(self.home)

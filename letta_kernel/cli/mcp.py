@@ -28,9 +28,7 @@ def serve(
         _over_http(session, port, token_file, no_token)
         return
     if sys.stdin.isatty():
-        said = (
-            f"Serving {session.home} over MCP: a client starts this and talks JSON. Ctrl-C ends it."
-        )
+        said = f"Serving {session.where} over MCP: a client starts this and talks JSON. Ctrl-C ends it."
         output.put(said, style="dim", stderr=True)
     from letta_kernel.server.mcp import McpDoor
     from letta_kernel.tools.sandbox_walls import dumpable

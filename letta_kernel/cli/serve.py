@@ -177,7 +177,7 @@ def say(
             {"url": url, "token": token, "home": what or session.home, "pid": os.getpid()}
         )
         return
-    output.put(f"letta-kernel serves {what or session.home}\n\n    {url}")
+    output.put(f"letta-kernel serves {what or session.where}\n\n    {url}")
     if token is None:
         output.put("    no token: any program on this machine may use it")
     elif shown:

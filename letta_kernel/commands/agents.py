@@ -143,7 +143,7 @@ def list_agents(door: Door, all_: bool = option("Those too that are set aside"))
         for one in found
     ]
     rows += [_shared_row(one, len(columns)) for one in shared]
-    empty = f"No agents in {door.home}. Make one: letta-kernel agent new NAME"
+    empty = f"No agents in {door.where}. Make one: letta-kernel agent new NAME"
     talked_to = door.shared(None)
     panels = [lambda: agents_table(found, current.id if current else None)] if found else []
     if shared:
@@ -189,7 +189,7 @@ def show(
         "answers now": "" if agent.model else answering,
         "tools": ", ".join(tool.name for tool in tools),
         "settings": ", ".join(f"{key}={value}" for key, value in shown(agent.settings).items()),
-        "project": str(door.home),
+        "project": door.where,
     }
     runs = []
     if door.at == "terminal":
@@ -221,10 +221,10 @@ def _nobody(door: Door) -> Answer | str:
     if not agents:
         return (
             "No agent yet. %%agent and a message below it makes one; %agent new NAME too. "
-            f"It will live in {door.home}. %agent help tells more."
+            f"It will live in {door.where}. %agent help tells more."
         )
     said = (
-        f"This notebook has no agent yet; {door.home} has {words.count(len(agents), 'agent')}: "
+        f"This notebook has no agent yet; {door.where} has {words.count(len(agents), 'agent')}: "
         "%agent use NAME talks to one, %agent new NAME makes another."
     )
     return Answer(panel=lambda: stack(note(said), panels.agents_table(agents)))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from letta_kernel import settings
+from letta_kernel import project, settings
 from letta_kernel.commands.arguments import quoted
 from letta_kernel.commands.spec import TABLE, DoorName, argument, option
 from letta_kernel.errors import InvalidInputError, NotFoundError
@@ -103,7 +103,18 @@ class Door(Protocol):
 
     @property
     def has_project(self) -> bool:
-        """Whether it holds a project."""
+        """Whether there is a project, there or where ``LETTA_STORE`` says.
+
+        Raises
+        ------
+        StoreError
+            The server that would have it cannot be asked.
+        """
+
+    @property
+    def where(self) -> str:
+        """Where the agents are or would be, for messages."""
+        return project.where(self.home)
 
     def agent(self, name: str | None = None, *, renamed: bool = True) -> AgentState:
         """Return the agent of that name or id, or the current one; with *renamed* also one called so before."""

@@ -98,7 +98,7 @@ def list_groups(door: Door) -> Answer | str:
         ]
         for one in found
     ]
-    empty = f"No groups in {door.home}. Make one: letta-kernel group new NAME AGENT,AGENT"
+    empty = f"No groups in {door.where}. Make one: letta-kernel group new NAME AGENT,AGENT"
     return Answer(
         data=found,
         panel=lambda: table(columns, rows, empty=empty),

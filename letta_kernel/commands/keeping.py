@@ -243,11 +243,11 @@ def restore(
     if file is None:
         return _copies(door)
     copy = door.service.store.find_copy(file)
-    if door.has_project and not door.confirmed(f"Replace the store in {door.home}?", yes):
+    if door.has_project and not door.confirmed(f"Replace the store in {door.where}?", yes):
         return Answer(notes=["Nothing was changed."], code=1)
     kept = door.service.store.restore(copy)
     told = f" The store before is kept: {kept}." if kept else ""
-    return Answer(f"{door.home} holds the copy now.{told}", {"home": door.home, "kept": kept})
+    return Answer(f"{door.where} holds the copy now.{told}", {"home": door.home, "kept": kept})
 
 
 def _copies(door: Door) -> Answer:
@@ -259,7 +259,7 @@ def _copies(door: Door) -> Answer:
     ]
     return Answer(
         data=[{"name": one.path.name, "made": one.made, "bytes": one.size} for one in found],
-        rows=lambda: Rows(("name", "made", "size"), rows, f"No copies in {door.home} yet."),
+        rows=lambda: Rows(("name", "made", "size"), rows, f"No copies in {door.where} yet."),
         notes=[f"letta-kernel restore NAME puts one back; they are in {found[0].path.parent}."]
         if found
         else [],
@@ -280,7 +280,7 @@ def check(
         "kept": report.kept,
     }
     if not report.findings:
-        return Answer(f"{door.home} is whole: {report.counts}.", data, plain=True)
+        return Answer(f"{door.where} is whole: {report.counts}.", data, plain=True)
     lines = [f"{one.what}: {one.text}" for one in report.findings]
     if report.repaired:
         done = "; ".join(dict.fromkeys(one.repair for one in report.findings))

@@ -187,7 +187,7 @@ class Session(Notebook):
         if name is not None:
             if not self.has_project:
                 raise NotFoundError(
-                    f"There is no agent {name!r}: {self.home} holds none.",
+                    f"There is no agent {name!r}: {self.where} holds none.",
                     remedy(Do.MAKE_AGENT, name),
                 )
             return self.service.agents.retrieve(name, renamed=renamed)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from jupyter_core.paths import is_hidden
 
 from letta_kernel import project, settings
-from letta_kernel.errors import NotFoundError
+from letta_kernel.errors import LettaError, NotFoundError
 
 if TYPE_CHECKING:
     from letta_kernel.server.events.runs import Project
@@ -83,12 +83,17 @@ class Projects:
         from letta_kernel.server.events.runs import Project
         from letta_kernel.service import AgentService
 
+        store: str | None = None  # wherever it is
+        try:
+            there = make or project.is_there(home)
+        except LettaError:
+            there = True  # whatever is asked of it says why nobody can tell
         with self._lock:
-            if not make and not project.is_there(home):
+            if not there:
                 self._nothing = self._nothing or tempfile.TemporaryDirectory(prefix="letta-")
-                home = Path(self._nothing.name)
+                home, store = Path(self._nothing.name), ""
             if home not in self._open:
-                self._open[home] = Project(AgentService(home))
+                self._open[home] = Project(AgentService(home, store))
             return self._open[home]
 
     def close(self) -> None:

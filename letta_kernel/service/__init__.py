@@ -147,6 +147,7 @@ class AgentService:
         self.runs = Runs(core, preparation, self.recordings, runner)
         self.compare = Compare(self.agents, self.blocks, self.tools, self.runs, self.forks)
         self.deliveries.first.append(self.compare.tidy)
+        self.deliveries.daily.append(self.passages.purge_due)
         self.groups = Groups(core, runner, self.runs, self.events)
         self.agent_files = AgentFiles(core, self.groups)
         self.steps = Steps(core)

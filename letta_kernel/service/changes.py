@@ -77,7 +77,7 @@ class ChangeWatch:
         same = stamp == self._stamp
         if same and self._digest is not None:
             return None
-        digest = self.database.run(_read) if self.database.exists() else {}
+        digest = self.database.look(_read) if self.database.exists() else {}
         # The stamp is of before the transaction: what is written meanwhile is seen the next time.
         before, self._stamp, self._digest = self._digest, stamp, digest
         if before is None:  # written to before the first look: it may be anything

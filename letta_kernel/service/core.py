@@ -76,7 +76,7 @@ class Core:
     def news(self) -> list[str]:
         """Return what is to be said of the project's place, and what came up since, once."""
         told, self._told = self._told, True
-        said = None if told else filesystem.notice(self.home)
+        said = filesystem.notice(self.home) if not told and self.database.in_file else None
         later, self._later = self._later, []
         return [said, *later] if said else later
 
@@ -125,6 +125,13 @@ class Core:
             if not recovering:
                 raise
             return run(work)
+
+    def look(self, work: Callable[[Tx], T]) -> T:
+        """Run *work*, which only reads, as `do` does: for as long as it takes, where nobody waits for it."""
+        if self.database.in_file:
+            return self.do(work)
+        self.do(lambda tx: None)  # brings to an end what a process that has died left
+        return self.database.look(work)
 
     def join(self, work: Callable[[Tx], T]) -> T:
         """Run *work* as `do` does; all that it does in turn is in the same transaction."""

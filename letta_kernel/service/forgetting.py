@@ -68,7 +68,7 @@ class Forgetting:
             return [*forgetting.forget(tx, own), *other, *aside]
 
         gone = self._core.do(work)
-        purge_due.expect(self._core.home)
+        purge_due.expect(self._core.home, self._core.database.in_file)
         self._follow(agent)
         if now:
             self.purge(wanted)
@@ -132,7 +132,11 @@ class Forgetting:
         StoreError
             It cannot be done now; it is done later by itself.
         """
-        return purge.purge(self._core.home, ids)
+        return purge.purge(self._core.database, ids)
+
+    def purge_due(self) -> None:
+        """Remove for good what was forgotten long ago, of rows that no file holds; it raises nothing."""
+        purge.if_due(self._core.database)
 
     def tag(
         self,

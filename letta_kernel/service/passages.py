@@ -305,14 +305,14 @@ class Passages(Forgetting):
             found = self._archives.retrieve(archive)
             self._check_owned(passage_id, found)
             self._memories.embedded_by(found.embedding)[0].delete(passage_id)
-            purge_due.expect(self._core.home)
+            purge_due.expect(self._core.home, self._core.database.in_file)
             return
         if agent is None:
             raise InvalidInputError("Say whose passage it is: an agent's or an archive's.")
         state = self._core.find_agent(agent)
         self.retrieve(passage_id, agent=agent)
         self._memories.of(state)[0].delete(passage_id, state.id)
-        purge_due.expect(self._core.home)
+        purge_due.expect(self._core.home, self._core.database.in_file)
 
     def search(
         self,

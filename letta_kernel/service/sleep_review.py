@@ -123,7 +123,7 @@ class Review:
             raise InvalidInputError(f"No sleep-time agent has changed the memory of {state.name}.")
 
         done = self._core.join(work)
-        purge_due.expect(self._core.home)
+        purge_due.expect(self._core.home, self._core.database.in_file)
         self._memories.of(self._core.find_agent(agent))[0].follow()
         return done
 

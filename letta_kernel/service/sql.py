@@ -6,6 +6,7 @@ from typing import Any
 
 from letta_kernel import lazy_import
 from letta_kernel.service.core import Core
+from letta_kernel.store import view_rows
 from letta_kernel.store.view_query import Answer, answer
 from letta_kernel.store.views import VIEWS, View
 
@@ -69,4 +70,4 @@ class Sql:
         """Return the rows of these views as Arrow tables, all of one moment."""
         lazy_import.load("pyarrow")
         texts = {one.name: one.select() for one in views}
-        return self._core.do(lambda tx: {name: tx.arrow(sql) for name, sql in texts.items()})
+        return self._core.look(lambda tx: view_rows.rows(tx, texts))

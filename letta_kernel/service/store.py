@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import TypeVar
 
+from letta_kernel.errors import InvalidInputError
 from letta_kernel.service.core import Core, lacks_embedder
+from letta_kernel.settings import STORE
 from letta_kernel.store import (
     automatic_backups,
     backup_restore,
@@ -24,8 +26,11 @@ from letta_kernel.store.lock import HomeLock
 T = TypeVar("T")
 
 
+_PASSWORD = "the password comes from PGPASSWORD or the file that PGPASSFILE names"
+
+
 class Store:
-    """The file that holds all of a project."""
+    """What holds all of a project: a file, or a schema in PostgreSQL."""
 
     def __init__(self, core: Core) -> None:
         self._core = core
@@ -36,10 +41,16 @@ class Store:
         Raises
         ------
         InvalidInputError
-            *target* is there already and *replace* is False, or its folder is not.
+            *target* is there already and *replace* is False, or its folder is not; or the rows are in
+            PostgreSQL, whose own command is named then.
         StoreError
             It cannot be written.
         """
+        database = self._core.database
+        if (named := database.copying(str(target), "")) is not None:
+            raise InvalidInputError(
+                f"The rows are in {database.where}, which copies them itself: {named[0]} ({_PASSWORD})."
+            )
         return backup_restore.backup(self._core.home, target, replace=replace)
 
     def index_bytes(self) -> int:
@@ -55,15 +66,43 @@ class Store:
         return self._core.do(indexes.outbox_length)
 
     def restore(self, source: Path) -> Path | None:
-        """Put a copy in the store's place; return where the store before is kept, None if there was none."""
+        """Put a copy in the store's place; return where the store before is kept, None if there was none.
+
+        Raises
+        ------
+        InvalidInputError
+            *source* is no copy; or the rows are in PostgreSQL, whose own command is named then.
+        """
+        self._check_file(source)
         return backup_restore.restore(self._core.home, source)
 
     def copies(self) -> list[Backup]:
-        """Return the copies that were made by themselves, newest first."""
+        """Return the copies that were made by themselves, newest first.
+
+        Raises
+        ------
+        InvalidInputError
+            The rows are in PostgreSQL: none are made.
+        """
+        database = self._core.database
+        if (named := database.copying("FILE", "FILE")) is not None:
+            raise InvalidInputError(
+                f"No copies are made here of rows in {database.where}: have {named[0]} run every day;"
+                f" {named[1]} puts one back ({_PASSWORD})."
+            )
         return automatic_backups.listed(self._core.home)
 
     def find_copy(self, name: str) -> Path:
-        """Return the file *name*, or the copy of that name that was made by itself; `NotFoundError` if none."""
+        """Return the file *name*, or the copy of that name that was made by itself.
+
+        Raises
+        ------
+        NotFoundError
+            There is neither.
+        InvalidInputError
+            As `restore` has it.
+        """
+        self._check_file(Path(name))
         return backup_restore.find(self._core.home, name)
 
     def check(self, *, repair: bool = False) -> Report:
@@ -80,18 +119,28 @@ class Store:
         StoreError
             The folder cannot be read or written.
         """
-        return check(self._core.home, repair=repair)
+        return check(self._core.database, repair=repair)
+
+    def _check_file(self, source: Path) -> None:
+        """Raise how a copy is put back where that is not done here."""
+        database = self._core.database
+        if (named := database.copying("", str(source))) is not None:
+            raise InvalidInputError(
+                f"The rows are in {database.where}: with all who use them stopped, {named[1]} puts a copy in"
+                f" their place ({_PASSWORD}); check --repair then makes the search index anew."
+            )
 
 
 def examine(home: Path, timeout: float) -> Report:
-    """Check a project's store without its search index; it is waited for *timeout* seconds at most.
+    """Check a project's store without its search index; others are waited for *timeout* seconds at most.
 
     Raises
     ------
     StoreError
         It cannot be reached; `holder` tells who has it.
     """
-    return check(home, index=False, timeout=timeout)
+    with closing(Database(home, timeout=timeout)) as database:
+        return check(database, index=False, timeout=timeout)
 
 
 def key_locations(home: Path) -> list[str]:
@@ -111,20 +160,33 @@ def needs_embedder(home: Path) -> bool:
 
 
 def _read(home: Path, work: Callable[[Tx], T]) -> T:
-    database = Database(home, timeout=5.0)
-    try:
-        return database.run(work)
-    finally:
-        database.close()
+    with closing(Database(home, timeout=5.0)) as database:
+        return database.look(work)
+
+
+def size(home: Path) -> int:
+    """Return how many bytes the rows of a project take; errors as `key_locations`."""
+    with closing(Database(home, timeout=5.0)) as database:
+        return database.size()
+
+
+def may_too_much(home: Path) -> str:
+    """Return in a line what the role may do in PostgreSQL beyond its project; empty where nothing."""
+    with closing(Database(home, timeout=5.0)) as database:
+        return database.driver.may_too_much()
 
 
 def refusal(home: Path) -> str | None:
     """Return why a project can only be read here, None if it can be written."""
+    if STORE():
+        return None
     return filesystem.refusal(home)
 
 
 def notice(home: Path) -> str | None:
     """Return what there is to know of where a project lies, None if that is nothing."""
+    if STORE():
+        return None
     return filesystem.notice(home)
 
 

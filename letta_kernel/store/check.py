@@ -26,7 +26,7 @@ from letta_kernel.store import (
     opening,
     salvage,
 )
-from letta_kernel.store.database import Tx
+from letta_kernel.store.database import Database, Tx
 from letta_kernel.store.database_file import CONFIG, FILE, copy_file, copy_store, discard
 from letta_kernel.store.duck_transaction import DuckTx
 from letta_kernel.store.invariants import Finding
@@ -56,18 +56,19 @@ class Report:
 
 
 def check(
-    home: Path, *, repair: bool = False, index: bool = True, timeout: float | None = None
+    database: Database, *, repair: bool = False, index: bool = True, timeout: float | None = None
 ) -> Report:
     """Look whether all that was saved is there and fits together.
 
     Parameters
     ----------
     repair
-        Put right what can be; the files as they were are kept beside.
+        Put right what can be; the files as they were are kept beside. Rows elsewhere than in a file are
+        changed where they are.
     index
         Compare the search indexes too.
     timeout
-        Seconds to wait for others that have the store.
+        Seconds to wait for others that have the file.
 
     Raises
     ------
@@ -76,6 +77,9 @@ def check(
     StoreError
         The folder cannot be read or written, or another program has the store.
     """
+    if not database.in_file:
+        return _rows(database, repair, index)
+    home = database.home
     path = home / FILE
     driver_errors.check_folder(home)
     if not any(one.exists() for one in (path, last_commit.place(path), last_commit.log_of(path))):
@@ -107,6 +111,30 @@ def check(
             lock.release()
     found += [*rows, *stale]
     return Report(found, counts, repair and bool(found), kept)
+
+
+def _rows(database: Database, repair: bool, index: bool) -> Report:
+    """Check rows where they are, as they are at one moment, beside all who work with them."""
+    home = database.home
+    if not database.exists():
+        raise NotFoundError(f"There is no project in {database.where}.")
+
+    def look(tx: Tx) -> tuple[list[Finding], list[Finding], str]:
+        tables = VectorTable.found(home) if index else []
+        stale = [one for table in tables for one in _compared(tx, table)]
+        return invariants.find(tx), stale, _counts(tx)
+
+    def mend(tx: Tx) -> str:
+        invariants.mend(tx)
+        tx.execute("DELETE FROM index_marks")
+        tx.execute("DELETE FROM outbox")
+        return _counts(tx)
+
+    found, stale, counts = database.look(look)
+    if repair and (found or stale):
+        counts = database.run(mend)
+        discard_all(home)
+    return Report([*found, *stale], counts, repair and bool(found or stale))
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ import atexit
 import os
 import threading
 import weakref
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -73,6 +73,11 @@ class Database:
         else:
             self.driver = DuckDriver(self.home, lease, timeout)
         _everyone.add(self)
+
+    @property
+    def in_file(self) -> bool:
+        """Whether the rows are in a file of the project's folder."""
+        return self.driver.in_file
 
     @property
     def where(self) -> str:
@@ -140,6 +145,36 @@ class Database:
                 tx.joining = False
 
         return self.run(joining)
+
+    def look(self, work: Callable[[Tx], T]) -> T:
+        """Run *work*, which only reads, as `run` does: all that it reads is of one moment.
+
+        Where others can write meanwhile, it may take its time: it neither holds them up nor meets them.
+        """
+        driver = self.driver
+        if driver.inside():
+            if (tx := driver.joined()) is not None:
+                return work(tx)
+            raise StoreError("A transaction cannot begin inside another one of the same thread.")
+        return driver.look(work)
+
+    def size(self) -> int:
+        """Return how many bytes the rows take."""
+        return self.driver.size()
+
+    def copying(self, target: str, source: str) -> tuple[str, str] | None:
+        """Return the commands that copy the rows into *target* and back from *source*; None for a file."""
+        return self.driver.copying(target, source)
+
+    def tidy(self, tables: Sequence[str]) -> None:
+        """Let go of what was deleted from *tables*, where deleted rows stay for a while.
+
+        Raises
+        ------
+        StoreError
+            It could not be done.
+        """
+        self.driver.tidy(tables)
 
     def close(self) -> None:
         """Close what is open. A later `run` opens it again."""

@@ -27,6 +27,14 @@ RESTRICTED: Settings = {
     "lock_configuration": "true",
 }
 """Nothing but the very file can be read, nothing at all written, and no statement can change that."""
+ALONE: Settings = {
+    **CONFIG,
+    "enable_external_access": "false",
+    "python_enable_replacements": "false",  # or a variable of the notebook would be a table
+    "temp_directory": "",
+    "memory_limit": "1GB",
+}
+"""No file, no network, no variable of the process, and so much memory at most."""
 
 
 def copy_store(path: Path, target: Path) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable
-from typing import TypeVar
+from collections.abc import Callable, Hashable, Sequence
+from typing import ClassVar, TypeVar
 
 from letta_kernel.concurrency import Uninterrupted, obey_stop
 from letta_kernel.errors import ConflictError, StoreError
@@ -23,6 +23,9 @@ class Conflict(Exception):
 
 class Driver(ABC):
     """The rows of one project in one engine, safe to use from any thread."""
+
+    in_file: ClassVar[bool] = False
+    """Whether they are in a file of the project's folder."""
 
     @property
     @abstractmethod
@@ -48,6 +51,28 @@ class Driver(ABC):
     @abstractmethod
     def run(self, work: Callable[[Tx], T], *, strict: bool) -> T:
         """Do what `Database.run` says; this thread is inside no transaction."""
+
+    def look(self, work: Callable[[Tx], T]) -> T:
+        """Do what `Database.look` says; this thread is inside no transaction."""
+        return self.run(work, strict=True)
+
+    def tidy(self, tables: Sequence[str]) -> None:  # noqa: B027
+        """Let go of what was deleted from *tables*, where deleted rows stay for a while."""
+
+    @abstractmethod
+    def size(self) -> int:
+        """Return how many bytes the rows take."""
+
+    def may_too_much(self) -> str:
+        """Return in a line what who is here may do beyond the project; empty where that is nothing."""
+        return ""
+
+    def copying(self, target: str, source: str) -> tuple[str, str] | None:
+        """Return the engine's commands that copy the rows into *target*, and put them back from *source*.
+
+        None where this package does both.
+        """
+        return None
 
     @abstractmethod
     def close(self) -> None:

@@ -54,6 +54,8 @@ class DuckDriver(Driver):
     timeout : seconds that a request waits for the store; None as ``LETTA_STORE_WAIT`` has it.
     """
 
+    in_file = True
+
     def __init__(self, home: Path, lease: float, timeout: float | None) -> None:
         self._home = home
         self.path = home / FILE
@@ -96,6 +98,10 @@ class DuckDriver(Driver):
                 entry = (status.st_mtime_ns, status.st_size, status.st_ino)
             found.append(entry)
         return tuple(found)
+
+    def size(self) -> int:
+        """Return how many bytes the file has; 0 if there is none."""
+        return self.path.stat().st_size if self.path.exists() else 0
 
     def inside(self) -> bool:
         """Whether this thread is in the middle of a transaction here."""

@@ -63,6 +63,8 @@ class DuckTx(Tx):
     skew : seconds by which the clock that all machines have in common is ahead.
     """
 
+    in_file = True
+
     def __init__(
         self,
         connection: duckdb.DuckDBPyConnection,

@@ -169,11 +169,20 @@ def of_seqs(tx: Tx, kind: Kind, agent_id: str, seqs: Sequence[int]) -> list[Line
 
 _SOURCES = {"passages": "source", "messages": f"coalesce(conversation_id, '{HISTORY}')"}
 _COLUMNS = {
-    "passages": "content, '[]' AS calls, source, position, coalesce(tags, []) AS tags",
+    "passages": "content, '[]' AS calls, source, position, coalesce(tags, ARRAY[]::text[]) AS tags",
     "messages": "CASE WHEN role = 'tool' THEN '' ELSE content END AS content,"
     " CASE WHEN role = 'tool' THEN '[]' ELSE CAST(tool_calls AS text) END AS calls,"
-    f" coalesce(conversation_id, '{HISTORY}') AS source, seq AS position, [role] AS tags",
+    f" coalesce(conversation_id, '{HISTORY}') AS source, seq AS position, ARRAY[role] AS tags",
 }
+
+_MATCHES = {"any": "&&", "all": "@>"}
+# A number for a source, microseconds since 1970, how many tags are asked for.
+_OF_DUCKDB = ("CAST(hash(source) // 2 AS bigint)", "epoch_us(created_at)", "len($2::text[])")
+_OF_POSTGRESQL = (
+    "(hashtextextended(source, 0) & 9223372036854775807)",
+    "CAST(extract(epoch FROM created_at) * 1000000 AS bigint)",
+    "cardinality($2::text[])",
+)
 
 
 def columns(
@@ -199,13 +208,14 @@ def columns(
     if scope is not None and scope.only is not None:
         given.append(sorted(scope.only))
         seen += f" AND id IN (SELECT unnest(${len(given)}::text[]))"
+    number, moment, count = _OF_DUCKDB if tx.in_file else _OF_POSTGRESQL
     return tx.columns(
         "SELECT seq, content, calls,"
-        " CASE WHEN source IS NULL THEN -1 ELSE CAST(hash(source) // 2 AS bigint) END AS source,"
-        " CAST(position AS bigint) AS position, epoch_us(created_at) AS created,"
-        f" (len($2::text[]) = 0 OR list_has_{match}(tags, $2::text[])) AND id <> ALL($3::text[])"
+        f" CASE WHEN source IS NULL THEN -1 ELSE {number} END AS source,"
+        f" CAST(position AS bigint) AS position, {moment} AS created,"
+        f" ({count} = 0 OR tags {_MATCHES[match]} $2::text[]) AND id <> ALL($3::text[])"
         f" AS found FROM (SELECT id, seq, created_at, {_COLUMNS[kind]}"
-        f" FROM {kind} WHERE agent_id = $1{seen}) ORDER BY seq",
+        f" FROM {kind} WHERE agent_id = $1{seen}) AS line ORDER BY seq",
         given,
     )
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Hashable, Iterator
+import weakref
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,19 +16,20 @@ from psycopg.pq import TransactionStatus
 from letta_kernel import settings
 from letta_kernel.concurrency import Uninterrupted, obey_stop
 from letta_kernel.errors import ConflictError, StoreBusyError, StoreError
-from letta_kernel.store import driver, pg_connection, pg_errors
+from letta_kernel.store import driver, pg_connection, pg_copies, pg_errors
 from letta_kernel.store.driver import Conflict, Driver
 from letta_kernel.store.duck import keep_for_ever
 from letta_kernel.store.lock_wait import LockWait
 from letta_kernel.store.pg_address import address
 from letta_kernel.store.pg_connection import Connection
 from letta_kernel.store.pg_errors import ConnectionLost, UnreachableError
-from letta_kernel.store.pg_transaction import Clock, PgTx, begins
+from letta_kernel.store.pg_transaction import Clock, Level, PgTx, begins, ends
 from letta_kernel.store.transaction import CommittedInterrupt, Tx
 
 T = TypeVar("T")
 
 _RESTS = 30.0  # seconds that a connection is kept which nobody uses
+_VAIN = 0.5  # seconds after which a failed connection was worth waiting for
 _RESTARTS = 10.0  # seconds for which a server that was there is looked for again
 _TRIES_IF_TAKEN = 5  # of a transaction that meets a unique value of another
 
@@ -56,7 +58,10 @@ class PgDriver(Driver):
         self._idle: list[tuple[Connection, float]] = []  # and since when, the newest last
         self._busy: dict[int, PgTx | None] = {}  # by thread
         self._closer: threading.Thread | None = None
-        self._known = False  # it was reached
+        self._ready: weakref.WeakSet[Connection] = weakref.WeakSet()  # whose project is up to date
+        self._exists = False  # as far as known
+        # Until when (`time.monotonic`) nobody tries to connect again, and what came of it.
+        self._vain: tuple[float, StoreError] | None = None
 
     def __repr__(self) -> str:
         return f"PgDriver({self._address!r})"
@@ -67,14 +72,45 @@ class PgDriver(Driver):
         return str(self._address)
 
     def exists(self) -> bool:
-        """Whether the project is there."""
-        return self._looked(lambda one: pg_connection.version(one, self._schema)) is not None
+        """Whether the project is there; once it is, nobody is asked again."""
+        if not self._exists:
+            self._exists = (
+                self._looked(lambda one: pg_connection.version(one, self._schema)) is not None
+            )
+        return self._exists
 
     def changed(self) -> Hashable:
-        """Return what differs once anybody has written to this server."""
-        return self._looked(
-            lambda one: one.execute("SELECT pg_current_snapshot()::text").fetchone()
+        """Return how many writes there have been; None while there is no project."""
+        if not self.exists():
+            return None
+        return self._looked(lambda one: pg_connection.changes(one, self._schema))
+
+    def tidy(self, tables: Sequence[str]) -> None:
+        """Let the server overwrite what was deleted from *tables*; `StoreError` if it does not."""
+        self._looked(lambda one: pg_connection.vacuum(one, self._address, self._schema, tables))
+
+    def size(self) -> int:
+        """Return how many bytes the tables take, with their indexes."""
+        return self._looked(lambda one: pg_connection.size(one, self._schema))
+
+    def may_too_much(self) -> str:
+        """Return whether the role is no ordinary one."""
+        return (
+            f"the role is a superuser of {self._address.place}: it reads every project and every file there"
+            if self._looked(pg_connection.is_superuser)
+            else ""
         )
+
+    def copying(self, target: str, source: str) -> tuple[str, str]:
+        """Return the commands of PostgreSQL's that copy the project and put a copy back."""
+        schema = self._schema or self._looked(lambda one: self._schema)  # the role's name
+        given = self._address.conninfo
+        return pg_copies.backup(given, schema, target), pg_copies.restore(given, schema, source)
+
+    @property
+    def reached(self) -> bool:
+        """Whether it was there before."""
+        return self._exists
 
     def inside(self) -> bool:
         """Whether this thread is in the middle of a transaction here."""
@@ -87,13 +123,20 @@ class PgDriver(Driver):
 
     def run(self, work: Callable[[Tx], T], *, strict: bool) -> T:
         """Do what `Database.run` says."""
+        return self._run(work, Level.STRICT if strict else Level.LOOSE)
+
+    def look(self, work: Callable[[Tx], T]) -> T:
+        """Do what `Database.look` says."""
+        return self._run(work, Level.LOOK)
+
+    def _run(self, work: Callable[[Tx], T], level: Level) -> T:
         wait = LockWait(self._timeout)
         committed: list[T] = []
         met = _Met()
 
         def attempt() -> None:
             with met.forgiven(self, wait):
-                self._transact(work, committed, strict, wait)
+                self._transact(work, committed, level, wait)
 
         try:
             driver.repeat(attempt, wait.until)
@@ -104,7 +147,7 @@ class PgDriver(Driver):
             raise
 
     def _transact(
-        self, work: Callable[[Tx], T], committed: list[T], strict: bool, wait: LockWait
+        self, work: Callable[[Tx], T], committed: list[T], level: Level, wait: LockWait
     ) -> None:
         thread, free = threading.get_ident(), self._free
         connection: Connection | None = None
@@ -112,8 +155,12 @@ class PgDriver(Driver):
         try:
             self._enter(thread, wait)
             connection = self._take()
-            begin = begins(self._schema, strict and self._refusal is None, self._address.pooled)
-            tx = PgTx(connection, begin, self.where, self._clock, self._refusal)
+            self._make(connection)
+            if level is Level.STRICT and self._refusal is not None:
+                level = Level.LOOSE  # a server that only follows another knows no other
+            begin = begins(self._schema, level, self._address.pooled)
+            end = ends(self._schema)
+            tx = PgTx(connection, begin, end, self.where, self._clock, self._refusal)
             self._busy[thread] = tx
             driver.perform(tx, work, committed, tx.commit, lambda: None)
             reusable = True
@@ -151,49 +198,70 @@ class PgDriver(Driver):
                 connection, _ = self._idle.pop()
                 if not connection.closed:
                     return connection
-        connection = pg_connection.connect(self._address)
+        return self._connect()
+
+    def _connect(self) -> Connection:
+        connection = self._opened()
         try:
             with self._told():
                 self._name_project(connection)
-                refusal = pg_connection.bring_up_to_date(connection, self._address, self._schema)
                 pg_connection.settle(connection, self._address)
         except BaseException:
             connection.close()
             raise
-        self._refusal = refusal
-        self._known = True
         return connection
+
+    def _opened(self) -> Connection:
+        """Return a new connection. A server that let us wait in vain is not waited for again at once."""
+        if self._vain is not None and time.monotonic() < self._vain[0]:
+            raise self._vain[1].with_traceback(None)
+        began = time.monotonic()
+        try:
+            connection = pg_connection.connect(self._address, self._timeout)
+        except StoreError as error:
+            ended = time.monotonic()
+            if ended - began > _VAIN:
+                self._vain = 2 * ended - began, error
+            raise
+        self._vain = None
+        return connection
+
+    def _make(self, connection: Connection) -> None:
+        """Make the project, or bring it up to date, before a connection is first used for a transaction."""
+        if connection not in self._ready:
+            with self._told():
+                self._refusal = pg_connection.bring_up_to_date(
+                    connection, self._address, self._schema
+                )
+            self._ready.add(connection)
+            self._exists = True
 
     def _looked(self, look: Callable[[Connection], T]) -> T:
         """Return what *look* finds outside of transactions; no project is made for it."""
         with Uninterrupted(), self._free:
             idle = self._idle.pop()[0] if self._idle else None
         if idle is not None:
+            reusable = False
             try:
-                return look(idle)
-            except psycopg.Error:
-                idle.close()  # its server was restarted, perhaps
-            except KeyboardInterrupt:
-                idle.close()
-                raise
+                found = look(idle)
+                reusable = True
+                return found
+            except psycopg.Error as error:
+                if not pg_errors.breaks_connection(error):
+                    with self._told():
+                        raise
+                # Else its server was restarted, perhaps.
             finally:
-                self._give_back(idle, True)
-        connection = pg_connection.connect(self._address)
+                self._give_back(idle, reusable)
+        connection = self._connect()
+        reusable = False
         try:
             with self._told():
-                self._name_project(connection)
                 found = look(connection)
-                ready = pg_connection.is_up_to_date(connection, self._schema)
-                if ready:
-                    pg_connection.settle(connection, self._address)
-        except BaseException:
-            connection.close()
-            raise
-        if ready:
-            self._give_back(connection, True)
-        else:
-            connection.close()
-        return found
+            reusable = True
+            return found
+        finally:
+            self._give_back(connection, reusable)
 
     def _name_project(self, connection: Connection) -> None:
         if not self._schema:
@@ -298,7 +366,7 @@ class _Met:
                 ) from error
             raise Conflict from error
         except UnreachableError as error:
-            if not store._known or time.monotonic() > wait.began + _RESTARTS:
+            if not store.reached or time.monotonic() > wait.began + _RESTARTS:
                 raise
             raise Conflict from error  # it is being restarted, perhaps
         except ConflictError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from typing import Any
 
 import psycopg
@@ -24,7 +25,10 @@ _DEFAULTS = {
     "keepalives_idle": "30",
     "keepalives_interval": "10",
     "keepalives_count": "3",
+    "tcp_user_timeout": "60000",  # milliseconds: the same while an answer is waited for
 }
+CHANGES = "changes"
+"""The sequence that counts the commits of a project (`pg_transaction.ends`)."""
 _LOCK_WAIT = 10  # seconds that a statement waits for a row that another transaction changes
 _STOPPED = 60  # seconds after which the transaction of a client that does nothing is ended
 _PREPARE_AFTER = 2  # uses of a statement
@@ -44,8 +48,12 @@ class _Number(Loader):
         return int(text) if text.lstrip(b"-").isdigit() else float(text)
 
 
-def connect(address: Address) -> Connection:
+def connect(address: Address, timeout: float | None = None) -> Connection:
     """Return a new connection, outside of any transaction.
+
+    Parameters
+    ----------
+    timeout : seconds that it may take, if the address says nothing else; whole ones, from 2 to 10.
 
     Raises
     ------
@@ -53,9 +61,10 @@ def connect(address: Address) -> Connection:
         None can be had; the text says why.
     """
     failed: StoreError | None = None
+    waits = {} if timeout is None else {"connect_timeout": str(min(10, max(2, round(timeout))))}
     try:
         given = psycopg.conninfo.conninfo_to_dict(address.conninfo)
-        conninfo = psycopg.conninfo.make_conninfo("", **{**_DEFAULTS, **given})
+        conninfo = psycopg.conninfo.make_conninfo("", **{**_DEFAULTS, **waits, **given})
         connection: Connection = psycopg.connect(
             conninfo, autocommit=True, cursor_factory=psycopg.RawCursor
         )
@@ -98,9 +107,43 @@ def version(connection: Connection, schema: str) -> int | None:
     return int(row[0]) if row else None
 
 
-def is_up_to_date(connection: Connection, schema: str) -> bool:
-    """Whether there is the project, as this version of the package makes it."""
-    return version(connection, schema) == len(migrations.MIGRATIONS)
+def changes(connection: Connection, schema: str) -> tuple[Any, ...] | None:
+    """Return how many writes of a project were counted, and in what: one put back may count from before."""
+    # The first is 1, called or not.
+    text = sql.SQL("SELECT last_value, is_called, tableoid FROM {}")
+    try:
+        return connection.execute(
+            text.format(sql.Identifier(schema, CHANGES)).as_string()
+        ).fetchone()
+    except (psycopg.errors.InsufficientPrivilege, psycopg.errors.UndefinedTable):
+        # A role that may only read: it looks whether anybody has written anything to the server.
+        return connection.execute("SELECT pg_current_snapshot()::text").fetchone()
+
+
+def size(connection: Connection, schema: str) -> int:
+    """Return how many bytes a project's tables take, with their indexes."""
+    row = connection.execute(
+        "SELECT coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint FROM pg_class c"
+        " JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relkind = 'r'",
+        [schema],
+    ).fetchone()
+    return int(row[0]) if row else 0
+
+
+def is_superuser(connection: Connection) -> bool:
+    """Whether the role may do everything on the server."""
+    return connection.execute("SELECT current_setting('is_superuser')").fetchone() == ("on",)
+
+
+def vacuum(connection: Connection, address: Address, schema: str, tables: Sequence[str]) -> None:
+    """Let the server overwrite what was deleted from *tables*."""
+    named = sql.SQL(", ").join(sql.Identifier(schema, table) for table in tables)
+    connection.execute("SET statement_timeout = 0")
+    try:
+        connection.execute(sql.SQL("VACUUM {}").format(named).as_string(connection))
+    finally:
+        connection.execute("RESET statement_timeout")
+        settle(connection, address)
 
 
 def bring_up_to_date(connection: Connection, address: Address, schema: str) -> str | None:
@@ -136,6 +179,7 @@ def bring_up_to_date(connection: Connection, address: Address, schema: str) -> s
             connection.execute(step)
         for index in INDEXES:
             connection.execute(index)
+        connection.execute(f"CREATE SEQUENCE IF NOT EXISTS {CHANGES}")
         connection.execute("UPDATE schema_version SET version = $1", [len(migrations.MIGRATIONS)])
     return None
 

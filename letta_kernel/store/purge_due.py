@@ -32,10 +32,10 @@ def file(home: Path) -> Path:
     return home / f"{FILE}.due"
 
 
-def expect(home: Path) -> None:
-    """Schedule the purge of something that was forgotten just now."""
+def expect(home: Path, in_file: bool) -> None:
+    """Schedule the purge of something that was forgotten just now; rows in no file say it themselves."""
     with contextlib.suppress(OSError):
-        if not file(home).exists():
+        if in_file and not file(home).exists():
             look_again(home, time.time() + KEPT_DAYS * DAY)
 
 

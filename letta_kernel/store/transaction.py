@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from datetime import datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -53,7 +53,10 @@ class Tx(ABC):
     joining : what runs inside it, on its thread, joins it.
     touched : the tables that were written to.
     failure : what a statement of it raised; nothing of it can be kept then.
+    in_file : its rows are in a file of DuckDB's, whose own SQL it understands.
     """
+
+    in_file: ClassVar[bool] = False
 
     def __init__(self, refusal: str | None = None) -> None:
         self._refusal = refusal

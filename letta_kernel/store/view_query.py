@@ -18,20 +18,12 @@ import duckdb
 
 from letta_kernel.errors import InvalidInputError, nearest
 from letta_kernel.store import driver_errors
-from letta_kernel.store.database_file import CONFIG, Settings
+from letta_kernel.store.database_file import ALONE
 from letta_kernel.store.views import VIEWS, View
 
 if TYPE_CHECKING:
     import pandas
 
-ALONE: Settings = {
-    **CONFIG,
-    "enable_external_access": "false",
-    "python_enable_replacements": "false",  # or a variable of the notebook would be a table
-    "temp_directory": "",
-    "memory_limit": "1GB",
-}
-"""No file, no network, no variable of the process, and so much memory at most."""
 _ALLOWED = ("SELECT", "EXPLAIN", "MULTI")  # the last is what PIVOT comes to
 _WORD = re.compile(r"\w+")
 _COLUMN = re.compile(

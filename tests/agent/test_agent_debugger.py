@@ -380,7 +380,7 @@ def test_what_is_forgotten_for_good_is_gone_from_edited_requests(bench: Bench) -
     assert "4711" in edit.before
     bench.service.passages.forget([passage.id], agent="ada")
     bench.service.database.close()
-    purge.purge(bench.service.home, [passage.id])
+    purge.purge(bench.service.database, [passage.id])
     (edit,) = edits(bench)
     assert (edit.before, edit.after) == (purge_rows.FORGOTTEN, purge_rows.FORGOTTEN)
 

@@ -141,12 +141,12 @@ def test_a_damaged_log_is_noticed_and_its_good_part_saved(
         path.name: path.read_bytes() for path in home.iterdir() if path.name in before
     } == before
     if kind == "middle":
-        looked = check(home, index=False)
+        looked = check(Database(home), index=False)
         assert not looked.repaired
         assert {
             path.name: path.read_bytes() for path in home.iterdir() if path.name in before
         } == before
-    report = check(home, repair=True, index=False)
+    report = check(Database(home), repair=True, index=False)
     assert report.findings[0].what == "store"
     found = readable(home)
     assert found == list(range(len(found)))
@@ -158,7 +158,7 @@ def test_a_damaged_log_is_noticed_and_its_good_part_saved(
 
 
 def sound(home: Path) -> Report:
-    report = check(home, index=False)
+    report = check(Database(home), index=False)
     assert report.findings == []
     return report
 
@@ -177,7 +177,7 @@ def test_the_pages_of_a_file_are_written_anew(stores: Path, tmp_path: Path, kind
         home = Path(shutil.copytree(stores / name, tmp_path / name))
         FILES[kind](home / FILE)
         assert "is damaged" in refusal(home)
-        check(home, repair=True, index=False)
+        check(Database(home), repair=True, index=False)
         assert readable(home) == list(range(EARLY + LATE))
         sound(home)
 
@@ -202,7 +202,7 @@ def test_rows_of_damaged_blocks_are_read_where_they_make_sense(
     at = block_of_passages(home / FILE)
     place = (home / FILE).read_bytes()[at : at + BLOCK].index(b"of gulls")
     flip(home / FILE, at + place, 16)
-    report = check(home, repair=True, index=False)
+    report = check(Database(home), repair=True, index=False)
     assert "blocks are damaged" in report.findings[0].text
     assert len(readable(home)) >= EARLY + LATE - 3
     sound(home)
@@ -229,7 +229,7 @@ def test_a_file_of_which_little_is_left_is_filled_from_a_backup(
     }[kind](home / FILE)
     said = refusal(home)
     assert "is damaged" in said or "agents lived in it" in said
-    report = check(home, repair=True, index=False)
+    report = check(Database(home), repair=True, index=False)
     assert "the copy of " in report.findings[0].repair + report.findings[-1].repair
     assert readable(home) == list(range(EARLY + LATE))
     sound(home)
@@ -337,7 +337,7 @@ def test_rows_that_do_not_fit_together_are_told_and_mended(
     with duckdb.connect(home / FILE) as connection:
         for sql in BROKEN[group].values():
             connection.execute(sql)
-    report = check(home, repair=True, index=False)
+    report = check(Database(home), repair=True, index=False)
     told = "\n".join(one.text for one in report.findings)
     for words in BROKEN[group]:
         assert words in told

@@ -58,7 +58,7 @@ def test_nothing_acknowledged_is_lost(tmp_path: Path) -> None:
             elif what == "step":
                 steps[rest[0]] = rest[1]
         check_history(tmp_path, steps, started)
-    assert check(tmp_path, index=False).findings == []
+    assert check(Database(tmp_path), index=False).findings == []
     assert len(started) > ROUNDS / 2
     assert len(steps) > len(started)
 

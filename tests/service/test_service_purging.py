@@ -108,7 +108,7 @@ def test_after_thirty_days_no_file_of_the_project_has_it(
     assert not (home / "letta.duckdb.due").exists()
     service.store.restore(before)
     assert len(listed(service)) == 2  # a copy of before does not bring it back
-    assert purge.purge(home) == 0
+    assert purge.purge(service.database) == 0
 
 
 def test_copies_are_kept_when_there_is_no_room_and_a_killed_purge_holds_nothing_up(

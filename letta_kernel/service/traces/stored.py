@@ -12,7 +12,7 @@ from letta_kernel.messages import Message, Usage
 from letta_kernel.service.core import Core
 from letta_kernel.service.traces import spans
 from letta_kernel.service.traces.spans import Place, Span, Whose
-from letta_kernel.store import messages
+from letta_kernel.store import messages, view_rows
 from letta_kernel.store.database import Tx
 from letta_kernel.store.views import CALLS, MESSAGES, RUNS, STEPS
 
@@ -35,9 +35,8 @@ def stored_spans(core: Core, agent_id: str | None, content: bool) -> Iterator[Sp
         "replies": f"{MESSAGES.select('step_id', 'created_at', 'calls')}"
         " WHERE role = 'assistant' AND step_id IS NOT NULL",
     }
-    found: dict[str, list[Row]] = core.do(
-        lambda tx: {name: tx.arrow(sql).to_pylist() for name, sql in wanted.items()}
-    )
+    tables = core.look(lambda tx: view_rows.rows(tx, wanted))
+    found: dict[str, list[Row]] = {name: one.to_pylist() for name, one in tables.items()}
     store = _Stored(found)
     for run in sorted(store.runs.values(), key=lambda one: (one["created_at"], one["run_id"])):
         if run["ended_at"] is not None and agent_id in (None, run["agent_id"]):
