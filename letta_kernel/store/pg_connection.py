@@ -98,8 +98,13 @@ def settle(connection: Connection, address: Address) -> None:
 
 def version(connection: Connection, schema: str) -> int | None:
     """Return the version of a project's tables, None if there is no such project."""
-    found = connection.execute("SELECT to_regclass($1)", [f'"{schema}".schema_version']).fetchone()
-    if found is None or found[0] is None:
+    # Not to_regclass: it may not know yet what another has made while this one waited for its turn.
+    found = connection.execute(
+        "SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+        " WHERE n.nspname = $1 AND c.relname = 'schema_version'",
+        [schema],
+    ).fetchone()
+    if found is None:
         return None
     row = connection.execute(
         sql.SQL("SELECT version FROM {}.schema_version").format(sql.Identifier(schema)).as_string()
