@@ -117,13 +117,17 @@ def test_a_conflict_is_tried_again(notes: Database) -> None:
     assert numbers(notes) == [2]
 
 
-def test_conflicts_without_end_are_reported(notes: Database) -> None:
+def test_conflicts_without_end_are_reported(
+    notes: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LETTA_STORE_WAIT", "0.2")
+
     def work(tx: Tx) -> None:
         note(tx, 1)
         raise Conflict("always")
 
     with pytest.raises(ConflictError, match="Try again"):
-        Database(notes.home, timeout=0.2).run(work)
+        notes.run(work)
     assert numbers(notes) == []
 
 
