@@ -70,7 +70,10 @@ def test_a_guest_sees_what_is_granted_as_owner_and_name(shared: Field) -> None:
     assert nobody == []
 
 
-@pytest.mark.parametrize("name", ["carl", "dora", "eve", "gus", "fay"])
+@pytest.mark.parametrize(
+    "name",
+    ["carl", "eve", "fay", *(pytest.param(n, marks=pytest.mark.slow) for n in ("dora", "gus"))],
+)
 def test_no_route_tells_a_guest_of_others(shared: Field, name: str) -> None:
     ada, bob = shared.ada, shared.bob
     others = {MARK, *(value for key, value in bob.items() if key.endswith("_id"))} - {"nothing"}
