@@ -254,7 +254,7 @@ def homes(where: str) -> Homes:
     """
     if not where.strip():
         raise InvalidInputError(
-            "Say where the persons are: --people FOLDER, --people postgresql://…, or LETTA_PEOPLE."
+            "Say where the persons are: name a folder or postgresql://…, or set LETTA_PEOPLE."
         )
     if where.startswith(("postgresql://", "postgres://")):
         return SchemaHomes(where, project_folder() / "people")

@@ -127,7 +127,7 @@ class Store:
         if (named := database.copying("", str(source))) is not None:
             raise InvalidInputError(
                 f"The rows are in {database.where}: with all who use them stopped, {named[1]} puts a copy in"
-                f" their place ({_PASSWORD}); check --repair then makes the search index anew."
+                f" their place ({_PASSWORD}); a check that repairs then makes the search index anew."
             )
 
 

@@ -124,7 +124,7 @@ class Storage:
             log.warning(
                 "The vector index at %s (%s). Searches go on without it; it follows when it is back.",
                 why,
-                "letta-kernel doctor tells more",
+                "doctor tells more",
             )
         return IndexAwayError(why)
 

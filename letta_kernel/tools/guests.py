@@ -38,6 +38,6 @@ def refused(tool: Tool, agent_id: str, asks: bool) -> str | None:
     if named or (tool.kind == "core" and not asks):
         return None
     return (
-        f"{tool.name} does not run for {actor}, a guest: {owner} lets it with "
-        f"`%agent grant AGENT {actor} … --tool {tool.name}`. Nothing was done."
+        f"{tool.name} does not run for {actor}, a guest: {owner} can name it in what is "
+        f"granted to {actor}. Nothing was done."
     )

@@ -31,6 +31,15 @@ def _kernelspec(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 class TestKernel(jupyter_kernel_test.KernelTests):
+    def execute_helper(self, *args: Any, **named: Any) -> Any:
+        """Wait longer for each output than a tenth of a second: machines may be busy."""
+        channel = self.kc.iopub_channel
+        get, channel.get_msg = channel.get_msg, lambda timeout: get(timeout=10)
+        try:
+            return super().execute_helper(*args, **named)
+        finally:
+            channel.get_msg = get
+
     kernel_name = "letta-under-test"
     language_name = "python"
     file_extension = ".py"

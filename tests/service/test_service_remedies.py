@@ -113,7 +113,11 @@ DOOR_WORDS = re.compile(
     r"|serve|doctor|install|key)\b|pip install|\s--[a-z]{2}|(GET|POST|PATCH) /|\bos\.environ\["
 )
 # Flags of programs of others: no door has other words for them.
-OTHERS = re.compile(r"git rm --cached|--enable-auto-tool-choice|--tool-call-parser|--jinja")
+OTHERS = re.compile(
+    r"git rm --cached|--enable-auto-tool-choice|--tool-call-parser|--jinja"
+    # A project is moved in a terminal alone, whatever door learns of it.
+    r"|letta-kernel move( --\w+)?|^ --to $"
+)
 BELOW = ("records", "service", "agent", "tools", "memory", "models", "store", "display")
 TOP = ("errors", "messages", "remedies", "ids", "hooks", "lazy_import")
 
