@@ -26,18 +26,16 @@ from letta_kernel.api.remedies import WORDS, speaks_python
 from letta_kernel.api.run import Run
 from letta_kernel.api.shared import SharedAgent
 from letta_kernel.display.live import running_shell
-from letta_kernel.display.transcript import Transcript
 from letta_kernel.errors import (
     InvalidInputError,
     LettaError,
     NotFoundError,
-    Stopped,
     ToolError,
     nearest,
 )
 from letta_kernel.hooks import agent_opened, turn_begins
 from letta_kernel.memory.origins import Origin
-from letta_kernel.messages import Event, Message, RunQueued, RunStarted, worded
+from letta_kernel.messages import Event, Message, worded
 from letta_kernel.pictures.values import pictures_of
 from letta_kernel.project import is_there, project_folder
 from letta_kernel.records import AgentState, Grant, Passage, Tool, WholeRun
@@ -209,25 +207,9 @@ class Agent(Past):
         return run
 
     def _send(self, text: str, **options: Any) -> Run:
-        transcript = Transcript(prompt=text)
-        events = []
         # Where a person can stop it, it waits for a run in another notebook; a program is told at once.
         options.setdefault("wait", running_shell() is not None)
-        stream = self.stream(text, **options)
-        try:
-            for event in stream:
-                transcript.handle(event)
-                events.append(event)
-                if isinstance(event, RunQueued):
-                    print(event.text, file=sys.stderr)
-        except KeyboardInterrupt:
-            sent = any(isinstance(event, RunStarted) for event in events)
-            what = "what was said and done so far is kept" if sent else "nothing was sent"
-            raise Stopped(f"Stopped; {what}.") from None
-        finally:
-            if isinstance(stream, Generator):
-                stream.close()
-        return Run(events, transcript, options.get("form"))
+        return Run.of(text, self.stream(text, **options), options.get("form"))
 
     def compare(self, text: str, **options: Any) -> Compared:
         """Send *text* to forks of the agent, which stays as it is, and return the answers side by side.

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Generator, Iterator, Sequence
 from typing import Any
 
 from letta_kernel.display.live import bundle
 from letta_kernel.display.transcript import Transcript
 from letta_kernel.display.words import to_text
-from letta_kernel.messages import Event, Message, RunEnded, StepEnded
+from letta_kernel.errors import Stopped
+from letta_kernel.messages import Event, Message, RunEnded, RunQueued, RunStarted, StepEnded
 from letta_kernel.stop_reasons import meaning
 from letta_kernel.tools.answers import AnswerError, AnswerForm, last_answer
 
@@ -22,6 +24,31 @@ class Run:
         self.events = list(events)
         self._transcript = transcript
         self._form = form
+
+    @classmethod
+    def of(cls, text: str, stream: Iterator[Event], form: AnswerForm | None = None) -> Run:
+        """Follow what *text* was answered to its end, and return it; waiting is said on standard error.
+
+        Raises
+        ------
+        Stopped
+            The stop button was pressed, or Ctrl-C.
+        """
+        transcript, events = Transcript(prompt=text), []
+        try:
+            for event in stream:
+                transcript.handle(event)
+                events.append(event)
+                if isinstance(event, RunQueued):
+                    print(event.text, file=sys.stderr)
+        except KeyboardInterrupt:
+            sent = any(isinstance(event, RunStarted) for event in events)
+            what = "what was said and done so far is kept" if sent else "nothing was sent"
+            raise Stopped(f"Stopped; {what}.") from None
+        finally:
+            if isinstance(stream, Generator):
+                stream.close()
+        return cls(events, transcript, form)
 
     @property
     def messages(self) -> list[Message]:

@@ -8,15 +8,12 @@ ada.blocks["persona"]
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Generator, Sequence
 from typing import Any
 
 from letta_kernel.api.remedies import speaks_python
 from letta_kernel.api.run import Run
-from letta_kernel.display.transcript import Transcript
-from letta_kernel.errors import Stopped
-from letta_kernel.messages import Event, Message, RunQueued, RunStarted
+from letta_kernel.messages import Event, Message
 from letta_kernel.pictures.values import pictures_of
 from letta_kernel.remote import SharedAgents
 
@@ -57,21 +54,7 @@ class SharedAgent:
 
         *options* are those of `stream`.
         """
-        transcript, events = Transcript(prompt=text), []
-        stream = self.stream(text, **options)
-        try:
-            for event in stream:
-                transcript.handle(event)
-                events.append(event)
-                if isinstance(event, RunQueued):
-                    print(event.text, file=sys.stderr)
-        except KeyboardInterrupt:
-            sent = any(isinstance(event, RunStarted) for event in events)
-            what = "what was said and done so far is kept" if sent else "nothing was sent"
-            raise Stopped(f"Stopped; {what}.") from None
-        finally:
-            stream.close()
-        return Run(events, transcript, None)
+        return Run.of(text, self.stream(text, **options))
 
     @property
     def messages(self) -> Sequence[Message]:

@@ -26,6 +26,7 @@ from letta_kernel.messages import (
 )
 from letta_kernel.records import Run, Step
 from letta_kernel.service import AgentService
+from letta_kernel.service.replay import run_ended, step_ended, usage_of
 
 _LOOK = 0.5  # seconds between two looks at the store
 _MOST = 100_000  # messages of a run
@@ -136,30 +137,14 @@ class StoredRun:
                 return
             yield from self._step(step, [one for one in messages if one.step_id == step.id])
         if run.ended_at is not None:
-            yield RunEnded(
-                run_id=run.id,
-                stop_reason=run.stop_reason or "error",
-                error=run.error,
-                steps=run.steps,
-                usage=_usage(run),
-                seconds=run.seconds or 0.0,
-                model=run.model,
-            )
+            yield run_ended(run)
 
     def _step(self, step: Step, said: list[Message]) -> Iterator[Event]:
         if self._seen.step == step.id:
             yield from self._rest(step, said)
         else:
             yield StepStarted(step_id=step.id, number=step.number)
-        yield StepEnded(
-            step_id=step.id,
-            number=step.number,
-            messages=said,
-            usage=_usage(step),
-            seconds=step.seconds or 0.0,
-            first_token=step.first_token,
-            model=step.model,
-        )
+        yield step_ended(step, said)
 
     def _rest(self, step: Step, said: list[Message]) -> Iterator[Event]:
         """Yield what is missing of a step that was half told; all of it where that was something else."""
@@ -194,7 +179,7 @@ class StoredTurn(StoredRun):
             runs = [self._service.runs.retrieve(run_id) for run_id in ids]
             usage = Usage()
             for run in runs:
-                usage += _usage(run)
+                usage += usage_of(run)
             found.append(
                 GroupEnded(
                     run_id=self._id,
@@ -208,13 +193,3 @@ class StoredTurn(StoredRun):
                 )
             )
         return found
-
-
-def _usage(took: Run | Step) -> Usage:
-    return Usage(
-        prompt_tokens=took.prompt_tokens,
-        completion_tokens=took.completion_tokens,
-        cached_tokens=took.cached_tokens,
-        reasoning_tokens=took.reasoning_tokens,
-        cost=took.cost,
-    )

@@ -165,7 +165,7 @@ def _events(part: _Kept, before: list[Message], agent_name: str, label: str) -> 
             retrieved=[{k: v for k, v in one.items() if k != "n"} for one in step.retrieved],
             beside=[one.model_dump() for one in step.beside],
         )
-        yield _step_ended(step, [m for m in own if m.role == "assistant" or m.edits])
+        yield step_ended(step, [m for m in own if m.role == "assistant" or m.edits])
         for answer in (m for m in own if m.role == "tool" and m.tool_call_id not in approved):
             yield from _tool(step.tool_stats, own, answer, part)
         yield from (change for step_id, change in part.changes if step_id == step.id)
@@ -173,16 +173,7 @@ def _events(part: _Kept, before: list[Message], agent_name: str, label: str) -> 
         return
     if waiting := part.waiting():
         yield ApprovalRequested(calls=waiting)
-    yield RunEnded(
-        run_id=run.id,
-        stop_reason=run.stop_reason or _STOPPED.get(run.status, "error"),
-        error=run.error,
-        steps=run.steps,
-        usage=_usage(run),
-        seconds=run.seconds or 0.0,
-        first_token=run.first_token,
-        model=run.model,
-    )
+    yield run_ended(run)
 
 
 def _tool(
@@ -219,17 +210,33 @@ def _arguments(text: str) -> dict[str, Any] | None:
     return read if isinstance(read, dict) else None
 
 
-def _step_ended(step: Step, said: list[Message]) -> StepEnded:
+def run_ended(run: Run) -> RunEnded:
+    """Return how a run ended, as it was told then."""
+    return RunEnded(
+        run_id=run.id,
+        stop_reason=run.stop_reason or _STOPPED.get(run.status, "error"),
+        error=run.error,
+        steps=run.steps,
+        usage=usage_of(run),
+        seconds=run.seconds or 0.0,
+        first_token=run.first_token,
+        model=run.model,
+    )
+
+
+def step_ended(step: Step, said: list[Message]) -> StepEnded:
+    """Return how a step ended, with the messages of it, as it was told then."""
     return StepEnded(
         step_id=step.id,
         number=step.number,
         messages=said,
-        usage=_usage(step),
+        usage=usage_of(step),
         seconds=step.seconds or 0.0,
         first_token=step.first_token,
         model=step.model,
     )
 
 
-def _usage(record: Run | Step) -> Usage:
+def usage_of(record: Run | Step) -> Usage:
+    """Return what a run or a step has used."""
     return Usage(**{name: getattr(record, name) for name in Usage.model_fields})
