@@ -147,7 +147,8 @@ class AgentService:
         self.runs = Runs(core, preparation, self.recordings, runner)
         self.compare = Compare(self.agents, self.blocks, self.tools, self.runs, self.forks)
         self.deliveries.first.append(self.compare.tidy)
-        self.deliveries.daily.append(self.passages.purge_due)
+        if not self.database.in_file:  # a file's is cleaned by who closes it
+            self.deliveries.chores.daily["purge"] = self.passages.purge_due
         self.groups = Groups(core, runner, self.runs, self.events)
         self.agent_files = AgentFiles(core, self.groups)
         self.steps = Steps(core)

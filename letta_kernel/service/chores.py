@@ -7,6 +7,7 @@ in one process alone, and a claim lets two of them never do it at once.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 
 from letta_kernel.errors import LettaError
@@ -19,6 +20,7 @@ log = logging.getLogger("letta_kernel")
 
 EVERY = 30.0
 """Seconds between two looks at what is due."""
+_DAY = 86_400.0  # seconds
 
 
 class Chores:
@@ -26,20 +28,27 @@ class Chores:
 
     Attributes
     ----------
-    claimed : by their names, what one process at a time does.
+    claimed : by their names, what one process at a time does at each look.
+    daily : the same, at each process's first look and once a day.
     nudges : what only finds out what is due; who does it is decided elsewhere.
     """
 
     def __init__(self, core: Core) -> None:
         self._core = core
         self.claimed: dict[str, Callable[[], object]] = {}
+        self.daily: dict[str, Callable[[], object]] = {}
+        self._day = float("-inf")  # when those were looked at last
         self.nudges: list[Callable[[], object]] = []
 
     def look(self) -> None:
         """Do what is due and nobody else does; what goes wrong is tried again at the next look."""
         for nudge in self.nudges:
             self._try("nudge", nudge)
-        for name, work in self.claimed.items():
+        chores = {**self.claimed}
+        if time.monotonic() - self._day >= _DAY:
+            self._day = time.monotonic()
+            chores |= self.daily
+        for name, work in chores.items():
             self._try(name, lambda name=name, work=work: self._once(name, work))  # type: ignore[misc]
 
     def _once(self, name: str, work: Callable[[], object]) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import closing, suppress
 
 from letta_kernel import users
@@ -28,7 +28,6 @@ log = logging.getLogger("letta_kernel")
 
 _AT_ONCE = 4  # agents that read at the same time
 _LOOK = 30.0  # seconds between two looks at whether another process has written
-_DAY = 86_400.0  # seconds
 _ENDING = 5.0  # seconds that runs have to write their end when the process ends
 
 
@@ -39,7 +38,6 @@ class Deliveries:
     ----------
     chores : what else is due for the project, looked at every half a minute.
     first : called once before, in the background too: what else a process that lives does for the project.
-    daily : called then, and once a day.
     """
 
     def __init__(self, core: Core, start: Start) -> None:
@@ -53,7 +51,6 @@ class Deliveries:
         self._seen: Hashable = None  # of the store, at the last look
         self._some = True  # something may wait
         self.first: list[Callable[[], object]] = []
-        self.daily: list[Callable[[], object]] = []
         self.chores = Chores(core)
         self._looked = float("-inf")  # when the chores were looked at last
 
@@ -96,12 +93,13 @@ class Deliveries:
             thread.join(_ENDING)
 
     def _work(self) -> None:
-        self._do_each(self.first)
-        done: float | None = None
+        for work in self.first:
+            try:
+                if self._core.database.exists():
+                    work()
+            except LettaError as error:  # a busy store, say: the next process will do
+                log.info("not done at the start: %s", error)
         while not self._closed:
-            if done is None or time.monotonic() - done > _DAY:
-                done = time.monotonic()
-                self._do_each(self.daily)
             rung = self._bell.wait(_LOOK)
             self._bell.clear()
             try:
@@ -115,16 +113,6 @@ class Deliveries:
                 log.info("messages of agents wait: %s", error)
             except Exception:
                 log.exception("messages of agents could not be looked for")
-
-    def _do_each(self, chores: Iterable[Callable[[], object]]) -> None:
-        for work in chores:
-            try:
-                if self._core.database.exists():
-                    work()
-            except (
-                LettaError
-            ) as error:  # a busy store, say: the next process, or the next day, will do
-                log.info("not done for the project: %s", error)
 
     def _was_written(self) -> bool:
         """Return whether anybody has written to the store since the last look."""
