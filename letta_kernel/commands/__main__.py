@@ -17,7 +17,7 @@ _ROOT = Path(__file__).parents[2]
 def main() -> None:
     """Put each part between its two marks."""
     _put("README.md", "commands", reference.readme())
-    with tempfile.TemporaryDirectory() as home, AgentService(home) as service:
+    with tempfile.TemporaryDirectory() as home, AgentService(home, store="") as service:
         _put("docs/sql.md", "views", service.sql.page())
 
 

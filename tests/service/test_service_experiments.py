@@ -105,6 +105,13 @@ def test_what_is_done_is_kept_privately_and_done_once(
     assert not (folder / "work").exists()
 
 
+def test_its_own_project_is_a_file_wherever_the_persons_is(
+    model: ScriptedServer, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LETTA_STORE", "postgresql://nobody@127.0.0.1:1/none")
+    assert [*tell(runner.run(planned(), folder)).values()] == [True] * len(NAMES)
+
+
 def test_other_graders_judge_what_is_kept_and_ask_no_model(
     model: ScriptedServer, folder: Path
 ) -> None:
