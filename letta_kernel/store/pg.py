@@ -13,7 +13,7 @@ from typing import TypeVar
 import psycopg
 from psycopg.pq import TransactionStatus
 
-from letta_kernel import settings
+from letta_kernel import private, settings
 from letta_kernel.concurrency import Uninterrupted, obey_stop
 from letta_kernel.errors import ConflictError, StoreBusyError, StoreError
 from letta_kernel.store import driver, pg_connection, pg_copies, pg_errors
@@ -45,6 +45,7 @@ class PgDriver(Driver):
     """
 
     def __init__(self, url: str, home: Path, timeout: float | None) -> None:
+        self._home = home
         self._address = address(url, home)
         self._timeout = timeout
         self._most = settings.STORE_CONNECTIONS()
@@ -60,6 +61,7 @@ class PgDriver(Driver):
         self._closer: threading.Thread | None = None
         self._ready: weakref.WeakSet[Connection] = weakref.WeakSet()  # whose project is up to date
         self._exists = False  # as far as known
+        self._mended = False
         # Until when (`time.monotonic`) nobody tries to connect again, and what came of it.
         self._vain: tuple[float, StoreError] | None = None
 
@@ -234,6 +236,9 @@ class PgDriver(Driver):
                     connection, self._address, self._schema
                 )
             self._ready.add(connection)
+            if not self._mended:
+                self._mended = True
+                private.mend(self._home)  # keys and indexes still lie there
             self._exists = True
 
     def _looked(self, look: Callable[[Connection], T]) -> T:

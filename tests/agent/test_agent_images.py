@@ -296,6 +296,7 @@ def test_nothing_changes_where_there_are_too_many(bench: Bench) -> None:
     assert kept(bench) == 0
 
 
+@pytest.mark.duckdb
 def test_a_copy_of_the_store_has_its_pictures(bench: Bench, tmp_path: Path) -> None:
     red = picture()
     bench.send("ada", "Look.", pictures=[red])

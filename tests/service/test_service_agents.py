@@ -169,6 +169,7 @@ def test_settings_of_the_project(service: AgentService) -> None:
     assert service.settings.get("current") is None
 
 
+@pytest.mark.duckdb
 def test_the_project_folder_follows_the_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -353,6 +353,7 @@ def test_what_is_interrupted_has_not_happened(
     sound(bench)
 
 
+@pytest.mark.duckdb
 def test_a_store_of_before_can_be_rewound_too(bench: Bench, tmp_path: Path) -> None:
     """Its steps do not say what they ran with: the agent keeps what it has now."""
     home = tmp_path / "kept" / ".letta"

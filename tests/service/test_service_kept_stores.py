@@ -18,6 +18,8 @@ from letta_kernel.pictures.picture import read
 from letta_kernel.service import AgentService
 from letta_kernel.store.migrations import MIGRATIONS
 
+pytestmark = pytest.mark.duckdb
+
 KEPT = sorted((Path(__file__).parents[1] / "data").glob("store-v*.duckdb.gz"))
 
 

@@ -47,6 +47,7 @@ def opened_up(home: Path) -> None:
     home.chmod(0o755)
 
 
+@pytest.mark.duckdb
 @pytest.mark.parametrize("mask", [0o000, 0o022])
 def test_whatever_the_umask_it_is_the_owner_s(tmp_path: Path, mask: int) -> None:
     home = tmp_path / ".letta"
@@ -88,6 +89,7 @@ def test_a_process_of_its_own_goes_by_no_umask(tmp_path: Path) -> None:
     assert not for_others(tmp_path / ".letta")
 
 
+@pytest.mark.duckdb
 def test_an_open_project_is_closed_and_that_is_said_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -123,6 +125,7 @@ def test_an_open_project_is_closed_and_that_is_said_once(
     assert len(caplog.records) == 1
 
 
+@pytest.mark.duckdb
 def test_what_cannot_be_closed_is_said_and_works(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -148,6 +151,7 @@ def test_what_cannot_be_closed_is_said_and_works(
         home = there
 
 
+@pytest.mark.duckdb
 @pytest.mark.parametrize("inside", [True, False])
 def test_a_folder_of_other_things_stays_as_it_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, inside: bool

@@ -39,6 +39,7 @@ def forget_since(service: AgentService, ids: list[str], days: float) -> None:
     os.utime(home_of(service) / "letta.duckdb.due", (at.timestamp(), time.time() - 1))
 
 
+@pytest.mark.duckdb
 def test_after_thirty_days_no_file_of_the_project_has_it(
     service: AgentService, ada: AgentState
 ) -> None:
@@ -111,6 +112,7 @@ def test_after_thirty_days_no_file_of_the_project_has_it(
     assert purge.purge(service.database) == 0
 
 
+@pytest.mark.duckdb
 def test_copies_are_kept_when_there_is_no_room_and_a_killed_purge_holds_nothing_up(
     service: AgentService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -171,6 +173,7 @@ def test_copies_are_kept_when_there_is_no_room_and_a_killed_purge_holds_nothing_
     assert not (home / "letta.duckdb.due").exists()
 
 
+@pytest.mark.duckdb
 def test_what_gone_owners_had_forgotten_goes_from_copies_too(service: AgentService) -> None:
     shared = service.archives.create("shared")
     service.archives.attach("shared", agent="ada")

@@ -79,6 +79,7 @@ def environment(home: Path) -> dict[str, str]:
         return dict(service.agents.retrieve("ada").settings["environment"])
 
 
+@pytest.mark.duckdb
 def test_no_byte_of_the_store_or_its_copies_tells_one(
     home: Path, tmp_path: Path, keys: Path
 ) -> None:
@@ -363,6 +364,7 @@ def test_without_a_home_folder_it_is_said_in_a_line(
             encryption.check(service.agents.retrieve("ada").settings["environment"], "ada")
 
 
+@pytest.mark.duckdb
 @pytest.mark.parametrize("kept", ["store-v6", "store-v12"])  # later ones are sealed
 def test_a_store_of_before_is_sealed_and_none_of_its_bytes_tells_what_was_there(
     kept: str, tmp_path: Path, keys: Path
@@ -416,6 +418,7 @@ def test_a_store_of_before_that_is_only_read_makes_no_key(tmp_path: Path, keys: 
     assert [one.name for one in tmp_path.iterdir()] == [path.name]
 
 
+@pytest.mark.duckdb
 def test_a_store_of_before_works_until_its_secrets_can_be_sealed(
     tmp_path: Path, keys: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
