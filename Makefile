@@ -63,6 +63,7 @@ test-long: test test-oldest test-collaboration test-hub
 	$(call install,--no-build-isolation --editable '.[multilingual]')  # 91 MB, for one test
 	$(PYTEST) tests/memory/test_memory_embedders.py
 	$(PYTEST) -m slow --ignore tests/browser/test_browser_collaboration.py --ignore tests/hub
+	LETTA_TEST_STORE=postgresql $(PYTEST) $(WORKERS) tests/service tests/agent tests/server
 
 # Where notebooks are shared by several people at a time.
 test-collaboration: $(VENV)/installed-test chromium

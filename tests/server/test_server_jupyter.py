@@ -131,6 +131,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Jupyter, 
             yield server, scripted
 
 
+@pytest.mark.duckdb
 def test_the_sdk_with_the_server_s_own_token(shared: tuple[Jupyter, ScriptedServer]) -> None:
     server, scripted = shared
     client = server.letta()
@@ -345,6 +346,7 @@ HOSTILE = [
 ]
 
 
+@pytest.mark.duckdb
 def test_each_folder_below_the_root_has_the_project_of_its_notebooks(
     shared: tuple[Jupyter, ScriptedServer], tmp_path: Path
 ) -> None:

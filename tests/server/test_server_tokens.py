@@ -310,6 +310,7 @@ def test_to_talk_is_not_to_choose_the_model(field: Field) -> None:
     assert "Dear." in answer.text
 
 
+@pytest.mark.duckdb
 def test_a_restored_copy_brings_no_token_back(field: Field, tmp_path: Path) -> None:
     field.token("read")
     copy, _ = backup_restore.backup(field.service.home, tmp_path / "copy.duckdb")

@@ -167,6 +167,7 @@ def test_wrong_tokens_of_the_right_form_are_not_looked_up_in_vain(field: Field) 
     assert field.web.get("/v1/agents", headers=who).status_code == 401
 
 
+@pytest.mark.duckdb
 @pytest.mark.parametrize("made", [False, True], ids=["none is", "one is right"])
 def test_while_the_store_is_not_to_be_had_nobody_queues_and_strangers_learn_nothing(
     field: Field, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, made: bool
