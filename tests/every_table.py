@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import random
+import tempfile
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -120,28 +123,39 @@ def row(chance: random.Random, shape: Shape, number: int, required: Sequence[str
 
 def fill(home: Path, seed: int, rows: int = 30) -> Path:
     """Make a store in *home* with so many random rows in every table, and return its file."""
-    chance = random.Random(seed)
     home.mkdir(parents=True, exist_ok=True)
-    connection = open_database(home / FILE, CONFIG)
-    try:
+    (home / FILE).write_bytes(_filled(seed, rows))
+    return home / FILE
+
+
+@lru_cache(maxsize=4)
+def _filled(seed: int, rows: int) -> bytes:
+    chance = random.Random(seed)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        open_database(Path(folder, FILE), CONFIG) as connection,
+    ):
+        found = connection.execute(
+            "SELECT table_name, column_name FROM duckdb_columns() WHERE NOT is_nullable"
+        ).fetchall()
         for shape in shapes():
-            required = [
-                found[0]
-                for found in connection.execute(
-                    "SELECT column_name FROM duckdb_columns() WHERE table_name = $1 AND NOT is_nullable",
-                    [shape.name],
-                ).fetchall()
-            ]
-            places = ", ".join(f"${n}::{kind}" for n, (_, kind) in enumerate(shape.columns, 1))
-            sql = f'INSERT INTO "{shape.name}" ({shape.names}) VALUES ({places})'
-            connection.executemany(sql, [row(chance, shape, n, required) for n in range(rows)])
+            required = [column for table, column in found if table == shape.name]
+            made = [row(chance, shape, n, required) for n in range(rows)]
+            kinds = [kind for _, kind in shape.columns]
+            number = itertools.count(1)
+            places = ", ".join(
+                "(" + ", ".join(f"${next(number)}::{kind}" for kind in kinds) + ")" for _ in made
+            )
+            connection.execute(
+                f'INSERT INTO "{shape.name}" ({shape.names}) VALUES {places}',
+                [one for values in made for one in values],
+            )
             if not shape.key:  # then a row may be there twice
                 connection.execute(
                     f'INSERT INTO "{shape.name}" SELECT * FROM "{shape.name}" LIMIT 2'
                 )
-    finally:
         connection.close()
-    return home / FILE
+        return Path(folder, FILE).read_bytes()
 
 
 def contents(path: Path) -> dict[str, list[str]]:

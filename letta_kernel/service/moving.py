@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from letta_kernel import private
+from letta_kernel import private, settings
 from letta_kernel.errors import InvalidInputError, StoreError
 from letta_kernel.ids import new_id
 from letta_kernel.store import encrypted_tables, moved
+from letta_kernel.store.database import Database
 from letta_kernel.store.move import moving
 from letta_kernel.store.move.copying import Table
 from letta_kernel.store.move.duck_end import DuckEnd, folder_of
@@ -67,6 +68,7 @@ class Move:
     ----------
     home : the project's folder.
     to : where it goes: the address of a database, or another project folder.
+    store : where its rows are, as in ``LETTA_STORE``, which counts if this is None.
 
     Raises
     ------
@@ -74,9 +76,9 @@ class Move:
         It is there already, or *to* is no place for one.
     """
 
-    def __init__(self, home: Path, to: str) -> None:
-        self._home = home
-        self._source, self._target = source_of(home), _target(to)
+    def __init__(self, home: Path, to: str, store: str | None = None) -> None:
+        self._home = home = folder_of(str(home))
+        self._source, self._target = source_of(home, store), _target(to, home)
         self.source, self.target = self._source.shown, self._target.shown
         self._to = self._target.home if isinstance(self._target, DuckEnd) else home
         self._secrets: list[str] = []
@@ -136,7 +138,7 @@ class Move:
         self._secrets = sorted({*encrypted_tables.key_locations(tx)})
 
 
-def back(home: Path) -> str:
+def back(home: Path, store: str | None = None) -> str:
     """Let a project that has moved be written again; return where it had moved to.
 
     Raises
@@ -144,19 +146,27 @@ def back(home: Path) -> str:
     InvalidInputError
         It has not moved.
     """
-    note = moving.back(source_of(home))
+    note = moving.back(source_of(home, store))
     discard_all(home)
     return note.other
 
 
-def source_of(home: Path) -> End:
-    """Return the end of a move that the project of a folder is."""
-    return DuckEnd(folder_of(str(home)))
+def source_of(home: Path, store: str | None = None) -> End:
+    """Return the end of a move that the project of a folder is; *store* as `Move` has it."""
+    store = settings.STORE() if store is None else store
+    return _database(store, home) if store else DuckEnd(folder_of(str(home)))
 
 
-def _target(to: str) -> End:
+def _database(address: str, home: Path) -> End:
+    Database(home, store=address).close()  # it says what is not installed
+    from letta_kernel.store.move.pg_end import PgEnd
+
+    return PgEnd(address, home)
+
+
+def _target(to: str, home: Path) -> End:
     if moved.is_address(to):
-        raise InvalidInputError(f"A project cannot be moved to {to.partition(':')[0]}.")
+        return _database(to, home)
     home = folder_of(to)
     if home.exists() and not home.is_dir():
         raise InvalidInputError(f"{home} is no folder: name one for the project.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import parse_qsl, quote, urlencode
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
@@ -36,6 +36,17 @@ class Address:
     project: str
     place: str
     pooled: bool = False
+
+    @property
+    def shown(self) -> str:
+        """The address as it may be shown and typed again: without a password."""
+        parts = urlsplit(self.conninfo)
+        user, at, host = parts.netloc.rpartition("@")
+        options = [one for one in parse_qsl(parts.query, True) if "password" not in one[0]]
+        if self.project:
+            options.append(("project", self.project))
+        query = urlencode(options, quote_via=quote, safe="/")
+        return urlunsplit(("postgresql", user.partition(":")[0] + at + host, parts.path, query, ""))
 
     def __str__(self) -> str:
         return f"{self.place}, project {self.project!r}" if self.project else self.place

@@ -12,7 +12,7 @@ from psycopg.adapt import Buffer, Loader
 
 from letta_kernel.errors import ReadOnlyError, StoreError
 from letta_kernel.remedies import Do, remedy
-from letta_kernel.store import migrations, pg_errors, transaction
+from letta_kernel.store import migrations, moved, pg_errors, transaction
 from letta_kernel.store.pg_address import Address
 from letta_kernel.store.pg_indexes import INDEXES
 
@@ -151,19 +151,28 @@ def vacuum(connection: Connection, address: Address, schema: str, tables: Sequen
         settle(connection, address)
 
 
-def bring_up_to_date(connection: Connection, address: Address, schema: str) -> str | None:
+def bring_up_to_date(
+    connection: Connection, address: Address, schema: str, *, moving: bool = False
+) -> str | None:
     """Make the project if it is not there, and run the migrations that are missing.
 
     Return why nothing can be written there; None where it can.
 
+    Parameters
+    ----------
+    moving : it may be half a copy, or have moved.
+
     Raises
     ------
     StoreError
-        The project was written by a newer version of this package, or the role may not make it.
+        The project was written by a newer version of this package, or is half a copy, or the role may not
+        make it.
     """
     found = version(connection, schema)
     _check(found, address)
     refusal = _refusal(connection, address, schema)
+    if found is not None and not moving:
+        refusal = _moved(connection, address, schema) or refusal
     if found == len(migrations.MIGRATIONS):
         return refusal
     if refusal is not None:
@@ -201,6 +210,13 @@ def _refusal(connection: Connection, address: Address, schema: str) -> str | Non
     if row is not None and not row[1]:
         return f"{address} lets this role read alone: name another role in LETTA_STORE."
     return None
+
+
+def _moved(connection: Connection, address: Address, schema: str) -> str | None:
+    """Return why nothing may be written into a project that has moved; StoreError if it is half a copy."""
+    text = sql.SQL("SELECT value FROM {} WHERE key = $1").format(sql.Identifier(schema, "settings"))
+    row = connection.execute(text.as_string(), [moved.KEY]).fetchone()
+    return moved.refusal(str(row[0]) if row else None, address.shown)
 
 
 def _create(connection: Connection, schema: str) -> None:

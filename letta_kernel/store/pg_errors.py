@@ -14,7 +14,7 @@ from letta_kernel.errors import (
     StoreBusyError,
     StoreError,
 )
-from letta_kernel.store import transaction
+from letta_kernel.store import moved, transaction
 from letta_kernel.store.driver import Conflict
 
 _PREFIX = re.compile(
@@ -65,6 +65,8 @@ def explain(error: BaseException, where: str) -> Exception:
         return Conflict(line)
     if breaks_connection(error):
         return ConnectionLost(line)
+    if isinstance(error, psycopg.Error) and error.sqlstate in (moved.BUSY, moved.GONE):
+        return (StoreBusyError if error.sqlstate == moved.BUSY else ReadOnlyError)(line)
     if isinstance(error, pg.UniqueViolation):
         return ConflictError(f"There is one already ({_detail(error)}); nothing was changed.")
     if isinstance(error, pg.QueryCanceled):

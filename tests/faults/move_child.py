@@ -12,7 +12,7 @@ from letta_kernel.service.moving import Move
 from letta_kernel.store.move.end import End
 
 
-def move(home: Path, to: str, die_at: int | None = None) -> int:
+def move(home: Path, to: str, store: str = "", die_at: int | None = None) -> int:
     """Move a project; kill this process at the *die_at*-th moment before or after something is written.
 
     Return how many such moments there were.
@@ -34,7 +34,7 @@ def move(home: Path, to: str, die_at: int | None = None) -> int:
         if moments == die_at:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    moving = Move(home, to)
+    moving = Move(home, to, store)
     ends: list[End] = [moving._source, moving._target]
     for end in ends:
         for name in ("write", "put_note", "clear"):

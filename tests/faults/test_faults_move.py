@@ -1,4 +1,4 @@
-"""A move that is killed, or stopped, at any moment: both places can be told apart, and it goes on."""
+"""A move that is killed at any moment: both places can be told apart, and it goes on."""
 
 from __future__ import annotations
 
@@ -8,69 +8,119 @@ from pathlib import Path
 
 import every_table
 import move_child
+import postgres
 import pytest
+from postgres import Cluster
 from store_children import children
 
 from letta_kernel.errors import StoreError
-from letta_kernel.store import settings
-from letta_kernel.store.database import Database
+from letta_kernel.service.moving import Move
+from letta_kernel.store.database import Database, Tx
+from letta_kernel.store.move import shapes
 
-ROWS = 12
+ROWS = 8
+Place = tuple[Path, str]
+"""A project's folder and the address of its rows, empty for a file in the folder."""
 
 
-def killed(home: Path, to: str, moment: int) -> None:
+@pytest.mark.duckdb
+@pytest.mark.parametrize("way", ["folders", "to a server", "from a server"])
+@pytest.mark.parametrize(
+    "tries", [2, pytest.param(100, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])]
+)
+def test_killed_anywhere_it_goes_on_and_all_is_there(
+    way: str, tries: int, tmp_path: Path, cluster: Cluster
+) -> None:
+    chance = random.Random(11)
+
+    def places(name: str, seed: int) -> tuple[Place, Place, str]:
+        """Return a project, where it goes, and how that is said."""
+        store = cluster.url(postgres.project()) if way == "from a server" else ""
+        source = filled(tmp_path / name, seed, store)
+        if way == "to a server":
+            to = cluster.url(postgres.project())
+            return source, (tmp_path / name, to), to
+        new = tmp_path / f"{name}-to"
+        return source, (new, ""), str(new)
+
+    (home, store), _, to = places("counted", 7)
+    all_of_them = move_child.move(home, to, store)
+    # The last are the most delicate: when one place stops to be the project, and the other begins.
+    points = [*range(all_of_them - 2, all_of_them), *range(1, all_of_them - 2)]
+    chosen = chance.sample(points[:2], k=min(tries - 1, 2))
+    chosen += chance.sample(points[2:], k=min(tries - len(chosen), len(points) - 2))
+    for number, moment in enumerate(chosen):
+        source, target, to = places(str(number), number)
+        killed(source, to, moment)
+        open_ = [place for place in (source, target) if is_writable(place)]
+        assert len(open_) <= 1, f"two projects, at {moment} of {all_of_them}"
+        if source in open_:  # which goes on as if nothing had been
+            put(source, "UPDATE agents SET description = 'another'")
+            put(source, "INSERT INTO settings VALUES ('since', 'then')")
+            killed(source, to, 2 + moment // 2)
+        if target not in open_:
+            move_child.move(source[0], to, source[1])
+        assert is_writable(target)
+        assert not is_writable(source)
+        assert digests(source) == digests(target)
+
+
+def killed(source: Place, to: str, moment: int) -> None:
     """Let a move be killed at a moment, in a process of its own."""
-    child = children().Process(target=move_child.move, args=(home, to, moment))  # type: ignore[attr-defined]
+    given = (source[0], to, source[1], moment)
+    child = children().Process(target=move_child.move, args=given)  # type: ignore[attr-defined]
     child.start()
     child.join(60)
     assert child.exitcode == -signal.SIGKILL
 
 
-def moments(tmp_path: Path) -> int:
-    """How many moments a move has, counted on a copy."""
-    counted = every_table.fill(tmp_path / "counted", seed=7, rows=ROWS).parent
-    return move_child.move(counted, str(tmp_path / "counted-to"))
+def filled(folder: Path, seed: int, store: str) -> Place:
+    """Make a project with random rows."""
+    home = every_table.fill(folder, seed % 3, rows=ROWS).parent
+    if store:
+        Move(home, store, "").run(lambda share, told: None)
+    return home, store
 
 
-@pytest.mark.duckdb
-@pytest.mark.parametrize(
-    "tries", [4, pytest.param(200, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])]
-)
-def test_killed_anywhere_it_goes_on_and_all_is_there(tries: int, tmp_path: Path) -> None:
-    chance = random.Random(11)
-    all_of_them = moments(tmp_path)
-    # The last of them are the most delicate: when one place stops to be the project, and the other begins.
-    points = [*range(all_of_them - 2, all_of_them + 1), *range(1, all_of_them - 2)]
-    chosen = points[:3] + chance.sample(points[3:], k=min(tries - 3, len(points) - 3))
-    for number, moment in enumerate(chosen):
-        home = every_table.fill(tmp_path / f"{number}", seed=number, rows=ROWS).parent
-        new = tmp_path / f"{number}-to"
-        killed(home, str(new), moment)
-        open_ = [place for place in (home, new) if is_writable(place)]
-        assert len(open_) <= 1, f"two projects, at {moment} of {all_of_them}"
-        if home in open_:  # which goes on as if nothing had been
-            database = Database(home)
-            database.run(lambda tx: tx.execute("UPDATE agents SET description = 'another'"))
-            database.run(lambda tx: settings.put(tx, "since", "then"))
-            database.close()
-            killed(home, str(new), 2 + moment // 2)
-        before = every_table.contents(home / "letta.duckdb")
-        if new not in open_:
-            move_child.move(home, str(new))
-        assert every_table.contents(new / "letta.duckdb") == before
-        assert is_writable(new)
-        assert not is_writable(home)
+def digests(place: Place) -> dict[str, list[str]]:
+    """What is in a place's tables, whatever the order of rows."""
+    database = Database(place[0], store=place[1])
 
+    def read(tx: Tx) -> dict[str, list[str]]:
+        return {
+            one.name: sorted(
+                shapes.digest(row).hex()
+                for row in tx.query(f'SELECT {one.names} FROM "{one.name}" WHERE {one.condition}')
+            )
+            for one in shapes.shapes()
+        }
 
-def is_writable(home: Path) -> bool:
-    """Whether there is a project with agents that takes rows."""
-    if not (home / "letta.duckdb").exists():
-        return False
-    database = Database(home)
     try:
-        database.run(lambda tx: settings.put(tx, "written", None))
-        return database.run(lambda tx: tx.one("SELECT count(*) FROM agents")) != (0,)
+        return database.run(read)
+    finally:
+        database.close()
+
+
+def put(place: Place, sql: str) -> None:
+    """Run a statement."""
+    database = Database(place[0], store=place[1])
+    try:
+        database.run(lambda tx: tx.execute(sql))
+    finally:
+        database.close()
+
+
+def is_writable(place: Place) -> bool:
+    """Whether there is a project with agents that takes rows."""
+    home, store = place
+    if not store and not (home / "letta.duckdb").exists():
+        return False
+    try:
+        put(place, "DELETE FROM settings WHERE key = 'written'")
     except StoreError:
         return False
+    database = Database(home, store=store)
+    try:
+        return database.run(lambda tx: tx.one("SELECT count(*) FROM agents")) != (0,)
     finally:
         database.close()
