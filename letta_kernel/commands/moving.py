@@ -19,18 +19,20 @@ GROUP = "Keeping and sharing"
 @command(None, "move", group=GROUP)
 def move(
     door: Terminal,
-    to: str | None = option("Where it goes: another project folder", shown="FOLDER"),
+    to: str | None = option(
+        "Where it goes: another project folder, or postgresql://…", shown="FOLDER|URL"
+    ),
     dry_run: bool = option("Only say what would be copied"),
     back: bool = option("Let a project that has moved be written again where it was"),
     yes: bool = YES,
 ) -> Answer:
-    """Move the project with all it holds to another folder.
+    """Move the project with all it holds to another folder or to PostgreSQL, or back from there.
 
     All rows are copied and compared. Stopped, or killed, it goes on where it was when it is run again. The
     project here stays, and can only be read from then on.
     """
     if back == (to is not None):
-        raise InvalidInputError("Say where to: --to FOLDER, or --back.")
+        raise InvalidInputError("Say where to: --to FOLDER or --to postgresql://…, or --back.")
     if back:
         return _back(door, yes)
     return _move(door, to or "", dry_run)
