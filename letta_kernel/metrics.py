@@ -199,7 +199,7 @@ STORE_TRANSACTIONS = Counter(
 STORE_SECONDS = Histogram("letta_store_transaction_seconds", "How long transactions took.")
 STORE_WAIT = Histogram(
     "letta_store_wait_seconds",
-    "How long transactions waited for a connection: the file's lock, or one of the pool.",
+    "How long transactions waited for the store: its file's lock, or a connection.",
 )
 STORE_RETRIES = Counter(
     "letta_store_retries_total", "Transactions begun again because others changed the same rows."

@@ -1,4 +1,4 @@
-"""How many edits the vector indexes of a project have not taken in: looked at now and then, beside all else."""
+"""How many edits the vector indexes have not taken in: looked at now and then, by a thread nobody waits for."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import logging
 import threading
 import time
 import weakref
-from collections.abc import Hashable
-from dataclasses import dataclass
+from collections.abc import Hashable, Sequence
 
 from letta_kernel.errors import LettaError
 from letta_kernel.service import AgentService
@@ -16,38 +15,39 @@ _EVERY = 15.0  # seconds between two looks
 
 log = logging.getLogger("letta_kernel")
 
-
-@dataclass(slots=True)
-class _Known:
-    rows: int | None = None
-    stamp: Hashable = None
-    looked: float = float("-inf")
-    looking: bool = False
+_lock = threading.Lock()
+_known: weakref.WeakKeyDictionary[AgentService, tuple[Hashable, int]] = weakref.WeakKeyDictionary()
+_looked = float("-inf")
+_looking = False
 
 
-_known: weakref.WeakKeyDictionary[AgentService, _Known] = weakref.WeakKeyDictionary()
+def rows(services: Sequence[AgentService]) -> int | None:
+    """Return how many edits wait in the outboxes of these projects, at the last look; None before the first.
 
-
-def of(service: AgentService) -> int | None:
-    """Return how many edits wait in the outbox, as far as that is known: the last look's result.
-
-    The store is asked only if it has changed since: a look would take it from others.
+    A project is asked only if it has changed since: a look would take its file from other processes.
     """
-    known = _known.setdefault(service, _Known())
-    if not known.looking and time.monotonic() - known.looked > _EVERY:
-        known.looking = True
-        threading.Thread(target=_look, args=(service, known), daemon=True, name="backlog").start()
-    return known.rows
+    global _looking
+    with _lock:
+        if not _looking and time.monotonic() - _looked > _EVERY:
+            _looking = True
+            threading.Thread(target=_look, args=(services,), daemon=True, name="backlog").start()
+        found = [known[1] for one in services if (known := _known.get(one)) is not None]
+    return sum(found) if found else None
 
 
-def _look(service: AgentService, known: _Known) -> None:
+def _look(services: Sequence[AgentService]) -> None:
+    global _looked, _looking
     try:
-        stamp = service.database.changed()
-        if known.rows is None or stamp != known.stamp:
-            known.rows = service.store.backlog() if service.database.exists() else 0
-            known.stamp = stamp
-    except LettaError as error:
-        log.info("how far the index is behind is not known: %s", error)
+        for service in services:
+            try:
+                stamp = service.database.changed()
+                known = _known.get(service)
+                if known is None or known[0] != stamp:
+                    count = service.store.backlog() if service.database.exists() else 0
+                    with _lock:
+                        _known[service] = stamp, count
+            except LettaError as error:
+                log.info("how far an index is behind is not known: %s", error)
     finally:
-        known.looked = time.monotonic()
-        known.looking = False
+        with _lock:
+            _looked, _looking = time.monotonic(), False

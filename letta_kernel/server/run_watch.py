@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import weakref
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from letta_kernel import metrics
@@ -28,6 +29,7 @@ class RunWatch:
     """Listens to the runs of one service; they are on their own threads."""
 
     def __init__(self, service: AgentService) -> None:
+        self.service = service
         self._events = service.events
         self._waiting: set[str] = set()  # runs in the queue of an agent
         self._places: dict[tuple[str, str], str] = {}  # where calls run, by run and call
@@ -41,6 +43,12 @@ class RunWatch:
         }
         service.events.listeners.append(self.hear)
         _everyone.add(self)
+
+    def close(self) -> None:
+        """Listen no more."""
+        _everyone.discard(self)
+        with suppress(ValueError):
+            self._events.listeners.remove(self.hear)
 
     def hear(self, agent_id: str, run_id: str, event: Event) -> None:
         """Take note of an event; of most there is nothing to note."""
@@ -106,13 +114,23 @@ class RunWatch:
 _everyone: weakref.WeakSet[RunWatch] = weakref.WeakSet()
 
 
+def services() -> list[AgentService]:
+    """Return the projects that this process serves."""
+    return [one.service for one in _everyone]
+
+
 def totals() -> dict[str, float]:
-    """Return the runs that go on in this process, and those that wait."""
+    """Return what goes on in all projects of this process just now: runs, and connections to their stores."""
     every = list(_everyone)
-    return {
+    found: dict[str, float] = {
         "letta_runs_going": sum(one.going() for one in every),
         "letta_runs_waiting": sum(one.waiting() for one in every),
     }
+    pools = [pool for one in every if (pool := one.service.database.connections()) is not None]
+    if pools:
+        found["letta_store_connections_busy"] = sum(busy for busy, _ in pools)
+        found["letta_store_connections_limit"] = sum(most for _, most in pools)
+    return found
 
 
 def _count(usage: Usage) -> None:

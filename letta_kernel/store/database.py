@@ -15,9 +15,9 @@ from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from letta_kernel import settings
+from letta_kernel import metrics, settings
 from letta_kernel.concurrency import Uninterrupted
-from letta_kernel.errors import InvalidInputError, StoreError
+from letta_kernel.errors import ConflictError, InvalidInputError, StoreBusyError, StoreError
 from letta_kernel.hooks import users_code
 from letta_kernel.remedies import Do, remedy
 from letta_kernel.store.connection import LEASE
@@ -132,7 +132,18 @@ class Database:
             if (tx := driver.joined()) is not None:
                 return work(tx)
             raise StoreError("A transaction cannot begin inside another one of the same thread.")
-        return driver.run(work, strict=strict)
+        # What is done is counted where it is committed: after that no interrupt may leave a doubt.
+        try:
+            return driver.run(work, strict=strict)
+        except StoreBusyError:
+            metrics.STORE_TRANSACTIONS.add("busy")
+            raise
+        except ConflictError:
+            metrics.STORE_TRANSACTIONS.add("conflict")
+            raise
+        except StoreError:
+            metrics.STORE_TRANSACTIONS.add("failed")
+            raise
 
     def run_joined(self, work: Callable[[Tx], T]) -> T:
         """Do what `run` does; what *work* runs in turn, on its thread, joins the transaction."""
@@ -175,6 +186,10 @@ class Database:
             It could not be done.
         """
         self.driver.tidy(tables)
+
+    def connections(self) -> tuple[int, int] | None:
+        """Return how many connections are in use and how many may be; None where there is only one."""
+        return self.driver.connections()
 
     def close(self) -> None:
         """Close what is open. A later `run` opens it again."""

@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Sequence
 from typing import ClassVar, TypeVar
 
+from letta_kernel import metrics
 from letta_kernel.concurrency import Uninterrupted, obey_stop
 from letta_kernel.errors import ConflictError, StoreError
 from letta_kernel.store.transaction import Tx
@@ -74,6 +75,10 @@ class Driver(ABC):
         """
         return None
 
+    def connections(self) -> tuple[int, int] | None:
+        """Return how many connections are in use and how many may be; None where there is only one."""
+        return None
+
     @abstractmethod
     def close(self) -> None:
         """Close what is open; a later `run` opens it again."""
@@ -109,6 +114,7 @@ def perform(
     undo: Callable[[], None],
 ) -> None:
     """Run *work* in *tx* and commit it; its result is put into *committed* then. Else all is undone."""
+    began = time.perf_counter()
     try:
         result = work(tx)
         if tx.failure is not None:  # engines may call the COMMIT of a failed transaction a success
@@ -120,6 +126,8 @@ def perform(
             commit()
             tx.committed = True
             committed.append(result)
+            metrics.STORE_TRANSACTIONS.add("done")
+            metrics.STORE_SECONDS.observe(time.perf_counter() - began)
     finally:
         tx.end()
         if not tx.committed:
@@ -139,6 +147,7 @@ def repeat(attempt: Callable[[], None], until: float) -> None:
         try:
             return attempt()
         except Conflict:
+            metrics.STORE_RETRIES.add()
             wait = random.uniform(0, pause)  # or those who met would meet again
         if time.monotonic() + wait > until:
             raise ConflictError(

@@ -135,9 +135,7 @@ class DuckDriver(Driver):
                         wait.passed(self._home, self._who)
                     self._wanting.pop(thread, None)
                     self._running = thread
-                    driver.repeat(
-                        lambda: self._transact(self._ready(wait), work, committed), wait.until
-                    )
+                    driver.repeat(lambda: self._attempt(work, committed, wait), wait.until)
                 finally:
                     if self._is_mine():
                         self._running = None
@@ -156,6 +154,11 @@ class DuckDriver(Driver):
             if committed:
                 raise CommittedInterrupt(committed[0]) from None
             raise
+
+    def _attempt(self, work: Callable[[Tx], T], committed: list[T], wait: LockWait) -> None:
+        connection = self._ready(wait)
+        wait.over()
+        self._transact(connection, work, committed)
 
     def _is_mine(self) -> bool:
         """Whether this thread holds the mutex."""

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from letta_kernel import settings, waiting
+from letta_kernel import metrics, settings, waiting
 from letta_kernel.concurrency import obey_stop
 from letta_kernel.errors import StoreBusyError
 
@@ -48,6 +48,13 @@ class LockWait:
         self._tells_at = began + waiting.TELLS_AFTER
         self._told = began + timeout <= now  # the error comes soon, and says it
         self._copy = copy
+        self._asked: float | None = now
+
+    def over(self) -> None:
+        """Take note that the store is there; what the request does again counts as no wait."""
+        if self._asked is not None:
+            metrics.STORE_WAIT.observe(time.monotonic() - self._asked)
+            self._asked = None
 
     def left(self, most: float = 60.0) -> float:
         """Return the seconds until `passed` is to be called, which are *most* at most."""

@@ -148,6 +148,10 @@ class PgDriver(Driver):
                 raise CommittedInterrupt(committed[0]) from None
             raise
 
+    def connections(self) -> tuple[int, int]:
+        """Return how many connections are in use, and how many may be."""
+        return len(self._busy), self._most
+
     def _transact(
         self, work: Callable[[Tx], T], committed: list[T], level: Level, wait: LockWait
     ) -> None:
@@ -157,6 +161,7 @@ class PgDriver(Driver):
         try:
             self._enter(thread, wait)
             connection = self._take()
+            wait.over()
             self._make(connection)
             if level is Level.STRICT and self._refusal is not None:
                 level = Level.LOOSE  # a server that only follows another knows no other

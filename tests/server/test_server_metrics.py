@@ -90,6 +90,10 @@ def test_a_run_is_counted(watched: Server) -> None:
     assert after.now("letta_runs_going") == 0
     assert after.now("letta_build_info") == 1
     assert after.now("process_resident_memory_bytes") > 1e6
+    assert after.more("letta_store_transactions_total", outcome="done") > 5
+    assert after.more("letta_store_wait_seconds_count") >= after.more(
+        "letta_store_transactions_total", outcome="done"
+    )
     until(lambda: "letta_outbox_rows" in told(watched))
 
 

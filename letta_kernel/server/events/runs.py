@@ -356,4 +356,5 @@ class Project:
     def close(self) -> None:
         """End the runs and let go of the store."""
         self.live.close()
+        self.watch.close()
         self.service.close()

@@ -7,11 +7,9 @@ import os
 import psutil
 from fastapi import APIRouter
 from fastapi.responses import PlainTextResponse
-from starlette.requests import Request
 
 from letta_kernel import __version__, metrics
 from letta_kernel.server import authorization, backlog, run_watch
-from letta_kernel.server.deps import has_project, project_of
 from letta_kernel.server.errors import ForbiddenError
 
 router = APIRouter(tags=["metrics"])
@@ -23,6 +21,8 @@ _ABOUT = {
     "letta_runs_going": "Runs that go on here.",
     "letta_runs_waiting": "Runs that wait here until their agents are free.",
     "letta_outbox_rows": "Edits of passages and messages that the vector indexes have not taken in yet.",
+    "letta_store_connections_busy": "Connections to PostgreSQL that are in use.",
+    "letta_store_connections_limit": "Connections to PostgreSQL that may be.",
     "process_cpu_seconds_total": "Processor time of this process, user and system.",
     "process_resident_memory_bytes": "Memory of this process that is in RAM.",
     "process_open_fds": "Files and sockets that are open.",
@@ -32,7 +32,7 @@ _ABOUT = {
 
 
 @router.get(PATH, operation_id="metrics", response_class=PlainTextResponse)
-def retrieve_metrics(request: Request) -> PlainTextResponse:
+def retrieve_metrics() -> PlainTextResponse:
     """Tell what this process has counted, as Prometheus reads it.
 
     For the server's own token, or the one of ``LETTA_METRICS_TOKEN``, which opens nothing else.
@@ -40,8 +40,7 @@ def retrieve_metrics(request: Request) -> PlainTextResponse:
     if authorization.current_use() is not None:
         raise ForbiddenError("The metrics are of the whole server: send its own token.")
     gauges: dict[str, float] = {**run_watch.totals(), **_process()}
-    behind = backlog.of(project_of(request).service) if has_project(request) else None
-    if behind is not None:
+    if (behind := backlog.rows(run_watch.services())) is not None:
         gauges["letta_outbox_rows"] = behind
     told = f"# HELP letta_build_info {_ABOUT['letta_build_info']}\n# TYPE letta_build_info gauge\n"
     told += f'letta_build_info{{version="{__version__}"}} 1\n'
