@@ -12,6 +12,7 @@ import postgres
 import pytest
 from agent_bench import Bench
 from postgres import Cluster
+from object_storage import ObjectStorage, environment
 from scripted_server import ScriptedServer
 
 from letta_kernel.models.scripted.model import SCRIPTS
@@ -171,3 +172,20 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedServer]:
         monkeypatch.setenv("OPENAI_BASE_URL", server.url)
         monkeypatch.setenv("OPENAI_API_KEY", "test")
         yield server
+
+
+@pytest.fixture(scope="session")
+def object_storage() -> Iterator[ObjectStorage]:
+    """One object storage for all tests."""
+    made = ObjectStorage()
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def bucket(object_storage: ObjectStorage, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A bucket, in which ``LETTA_INDEX`` puts the indexes of this test."""
+    name = object_storage.bucket()
+    for key, value in environment(object_storage.endpoint, name).items():
+        monkeypatch.setenv(key, value)
+    return name

@@ -7,13 +7,13 @@ import logging
 import os
 import threading
 from collections import Counter
-from collections.abc import Iterator
 from urllib.request import Request, urlopen
 from xml.etree import ElementTree
 
 import pytest
 
 _buckets = itertools.count(1)
+_SOMEBODY = {"Authorization": "AWS4-HMAC-SHA256 Credential=x/20261201/us-east-1/s3/aws4_request"}
 
 
 class ObjectStorage:
@@ -50,9 +50,17 @@ class ObjectStorage:
         """Return all that is in a bucket, in one."""
         parts = []
         for name in self.names(bucket):
-            with urlopen(f"{self.endpoint}/{bucket}/{name}", timeout=30) as answer:
+            request = Request(f"{self.endpoint}/{bucket}/{name}", headers=_SOMEBODY)
+            with urlopen(request, timeout=30) as answer:
                 parts.append(name.encode() + answer.read())
         return b"\n".join(parts)
+
+    def delete(self, bucket: str, within: str) -> None:
+        """Delete the objects whose names have *within* in them."""
+        for name in self.names(bucket):
+            if within in name:
+                where = f"{self.endpoint}/{bucket}/{name}"
+                urlopen(Request(where, method="DELETE", headers=_SOMEBODY), timeout=30).close()
 
     def _listed(self, bucket: str, question: str, tag: str) -> list[ElementTree.Element]:
         with urlopen(f"{self.endpoint}/{bucket}?{question}&max-keys=100000", timeout=30) as answer:
@@ -116,23 +124,6 @@ class Gate:
         for link in (one, other):
             with contextlib.suppress(OSError):
                 link.shutdown(2)  # type: ignore[attr-defined]
-
-
-@pytest.fixture(scope="session")
-def object_storage() -> Iterator[ObjectStorage]:
-    """One storage for all tests."""
-    made = ObjectStorage()
-    yield made
-    made.stop()
-
-
-@pytest.fixture
-def bucket(object_storage: ObjectStorage, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A bucket, in which ``LETTA_INDEX`` puts the indexes of this test."""
-    name = object_storage.bucket()
-    for key, value in environment(object_storage.endpoint, name).items():
-        monkeypatch.setenv(key, value)
-    return name
 
 
 def environment(endpoint: str, bucket: str) -> dict[str, str]:

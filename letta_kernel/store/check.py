@@ -32,7 +32,8 @@ from letta_kernel.store.duck_transaction import DuckTx
 from letta_kernel.store.invariants import Finding
 from letta_kernel.store.lock import HomeLock, ReadersLock
 from letta_kernel.store.lock_wait import LockWait
-from letta_kernel.store.vectors import IndexBrokenError, VectorTable, discard_all
+from letta_kernel.store.pointer_rows import begin_anew
+from letta_kernel.store.vectors import IndexAwayError, IndexBrokenError, VectorTable, discard_all
 
 _COUNTED = ("agents", "messages", "passages")
 
@@ -87,7 +88,8 @@ def check(
     refusal = filesystem.refusal(home)
     if refusal is not None and repair:
         raise ReadOnlyError(refusal)
-    tables = VectorTable.found(home) if index else []
+    if index:
+        VectorTable.load(home)  # takes seconds: not while others wait
     lock = HomeLock(home) if refusal is None else ReadersLock(home)
     with _explained(path), _folder(home, refusal is None) as folder:
         temp = folder / f".{FILE}.{os.getpid()}.check.part"
@@ -97,11 +99,13 @@ def check(
             with _transaction(temp, keep=repair) as tx:
                 rows = invariants.find(tx)
                 # What was not salvaged is not in the index either: that is made anew.
-                stale = [] if found else [one for table in tables for one in _compared(tx, table)]
+                tables = VectorTable.found(home, tx) if index and not found else []
+                stale = [one for table in tables for one in _compared(tx, table)]
                 if repair and (found or rows or stale):
                     invariants.mend(tx)
                     tx.execute("DELETE FROM index_marks")
                     tx.execute("DELETE FROM outbox")
+                    begin_anew(tx)
                 counts = _counts(tx)
             kept = None
             if repair and (found or rows or stale):
@@ -177,7 +181,7 @@ def _transaction(temp: Path, *, keep: bool) -> Iterator[Tx]:
 
 def _compared(tx: Tx, table: VectorTable) -> list[Finding]:
     """Compare an index with the rows that it has taken, by its marks."""
-    name = table.name()
+    name = table.name(tx)
     if name is None:
         return []
     waiting = {
@@ -196,6 +200,8 @@ def _compared(tx: Tx, table: VectorTable) -> list[Finding]:
             if not waiting:  # else edits and deletes are still on their way
                 every = {line.id: line.digest for line in lines}
                 wrong += sum(every.get(one) != digest for one, digest in have.items())
+    except IndexAwayError:
+        return []  # nothing is known of it
     except IndexBrokenError as error:
         return [Finding("index", f"{table.stem} cannot be read ({error})", "make it anew")]
     if not missing and not wrong:

@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 SCHEMES = ("s3", "gs", "az")
 _URI = re.compile(
-    rf"({'|'.join(SCHEMES)})://([A-Za-z0-9][A-Za-z0-9._-]*)((?:/[A-Za-z0-9._=+-]+)*)/*"
+    rf"({'|'.join(SCHEMES)})://([A-Za-z0-9][A-Za-z0-9._-]*)((?:/[A-Za-z0-9_=+-][A-Za-z0-9._=+-]*)*)/*"
 )
 _ENDPOINT = re.compile(r"https?://[A-Za-z0-9.\[\]:_-]+/?")
 # By default a request would be repeated for three minutes. Here a search waits, and does without.
@@ -34,7 +34,7 @@ _LIMITS = {
 }
 _PAUSES = (5.0, 15.0, 60.0)  # seconds for which a storage that cannot be reached is left alone
 
-_REASON = re.compile(r"<Code>(\w{1,60})</Code>")
+_CODE = re.compile(r"<Code>(\w{1,60})</Code>")
 _AWAY = (
     *("error sending request", "retryerror", "retries", "timed out", "timeout", "dns error"),
     *("generic s3 error", "generic gcs error", "generic microsoftazure error", 'store: "s3"'),
@@ -50,12 +50,15 @@ _AWAY = (
     ),
 )
 _GONE = ("nosuchkey", "was not found", "not found:")
-_SAID = {
-    "error sending request": "no connection",
+_REASONS = {
     "timed out": "no answer in time",
-    "timeout": "no answer in time",
-    "credential": "no credentials are accepted",
+    "timeout: true": "no answer in time",
+    "credential": "no credentials were accepted",
     "permission": "access is denied",
+    "error sending request": "no connection",
+    "dns error": "no connection",
+    "connect": "no connection",
+    "httperror": "no connection",
 }
 
 
@@ -108,10 +111,12 @@ class Storage:
         low = text.lower()
         if "nosuchbucket" not in low and any(sign in low for sign in _GONE):
             return IndexBrokenError("a file of the index is not there")
-        if (sign := next((one for one in _AWAY if one in low), None)) is None:
+        if not any(sign in low for sign in _AWAY):
             return IndexBrokenError(self._without_secrets(text)[:200])
-        found = _REASON.search(text)
-        return self._away(found[1] if found else _SAID.get(sign, "it does not answer as it should"))
+        if found := _CODE.search(text):
+            return self._away(found[1])
+        said = (reason for sign, reason in _REASONS.items() if sign in low)
+        return self._away(next(said, "it does not answer as it should"))
 
     def _away(self, reason: str) -> IndexAwayError:
         why = f"{self.root} cannot be reached: {reason}"
@@ -122,9 +127,8 @@ class Storage:
             self._until, self._why = time.monotonic() + pause, why
         if first:
             log.warning(
-                "The vector index at %s (%s). Searches go on without it; it follows when it is back.",
+                "The vector index at %s. Searches go on without it; what is new waits in the store.",
                 why,
-                "doctor tells more",
             )
         return IndexAwayError(why)
 

@@ -97,14 +97,17 @@ def _purge(
     except filelock.Timeout:
         raise StoreError("Another process removes what was forgotten: try again later.") from None
     try:
-        tables = VectorTable.found(home)  # takes seconds: not while others wait
         with _opened(home, LockWait(timeout)) as connection:
             with _transaction(connection):
                 gone, number = purge_rows.delete(_run(connection), ids, whole)
             if gone:
                 connection.execute("CHECKPOINT")
         if gone:
-            _indexes_anew(tables, gone)
+            database = Database(home)
+            try:
+                indexes_anew(database, gone)
+            finally:
+                database.hand_over()
             _store_anew(home)
             _copies_anew(home, gone)
         with _opened(home, LockWait()) as connection:
@@ -175,9 +178,18 @@ def _transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
         raise
 
 
-def _indexes_anew(tables: Sequence[VectorTable], gone: Sequence[str]) -> None:
-    """Write the search indexes anew; those that write to them wait, the store is free meanwhile."""
-    for table in tables:
+def indexes_anew(database: Database, gone: Sequence[str]) -> None:
+    """Write the search indexes anew without passages; who writes to them waits, the store is free meanwhile.
+
+    Raises
+    ------
+    IndexBrokenError
+        They cannot be written.
+    StoreError
+        Somebody else keeps writing to them.
+    """
+    home = database.home
+    for table in database.run(lambda tx: VectorTable.found(home, tx, database.run)):
         with table.writing(60.0) as written:
             if not written:
                 raise StoreError("The vector index is being written: try again later.")

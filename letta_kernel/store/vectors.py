@@ -100,21 +100,22 @@ class VectorTable:
         return cls(RowKeeper(run, home, storage, stem))
 
     @classmethod
-    def found(cls, home: Path, tx: Tx | None = None, run: Run | None = None) -> list[VectorTable]:
-        """Return the tables there are, whatever made them.
-
-        Those in an object storage only where a transaction is given; they are looked at in it.
-        """
+    def found(cls, home: Path, tx: Tx, run: Run | None = None) -> list[VectorTable]:
+        """Return the tables of a project there are, whatever made them; without *run* they can only be read."""
         local = index_storage.local(home)
         keepers: list[Keeper] = [
             FileKeeper(local, pointer.stem) for pointer in sorted(Path(local.root).glob("*.json"))
         ]
         storage = index_storage.remote()
-        if storage is not None and tx is not None:
+        if storage is not None:
             keepers += [RowKeeper(run, home, storage, stem) for stem in stems(tx, home, storage)]
-        if keepers or storage is not None:
-            lancedb()  # takes seconds: not while others wait for what is done with them
         return [cls(keeper) for keeper in keepers]
+
+    @staticmethod
+    def load(home: Path) -> None:
+        """Load LanceDB, which takes seconds, if there may be tables."""
+        if index_storage.remote() is not None or any((home / "vectors").glob("*.json")):
+            lancedb()
 
     def place(self) -> str:
         """Return where the table is."""
@@ -181,6 +182,13 @@ class VectorTable:
         with self._guard:
             self._opened = self._read = None
         self._keeper.remove(self._connect, old)
+
+    def _sweep(self) -> None:
+        """Remove tables that a writer left who was killed: of older generations, or never published."""
+        known = self._known_name()
+        left = [one for one in self._keeper.others(self._connect, self._is_ours) if one != known]
+        self._keeper.changing()  # what was listed before is nobody's, if the right is still held
+        self._keeper.remove(self._connect, left)
 
     def _is_ours(self, name: str) -> object:
         """Whether *name* is that of a table of this stem, of whatever generation."""
@@ -249,6 +257,7 @@ class VectorTable:
             index_words(table)
             self._overwritten()  # `tidy` makes the others again
             table.optimize(cleanup_older_than=timedelta(milliseconds=1), delete_unverified=True)
+            self._sweep()
 
     def renew(self, change: Callable[[Any], Any], form: int) -> None:
         """Replace each Arrow batch of rows by what *change* makes of it, in one. Write right as for `add`."""
@@ -401,6 +410,7 @@ class VectorTable:
                     index_vectors(table)
                     self._keeper.publish(replace(pointer, trained=rows))
                 table.optimize(cleanup_older_than=_KEEP_VERSIONS)
+                self._sweep()
             except IndexAwayError:
                 raise
             except Exception as error:

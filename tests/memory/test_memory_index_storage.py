@@ -1,0 +1,419 @@
+"""The vector index in an object storage: who may write to it, what is seen of it, and what if it is away."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import time
+from collections.abc import Iterator
+
+import pytest
+from object_storage import Gate, environment
+
+from letta_kernel.errors import InvalidInputError
+from letta_kernel.memory import search
+from letta_kernel.memory.archival import Archive
+from letta_kernel.models.embedding import embedder
+from letta_kernel.records import Passage
+from letta_kernel.store import check, forgetting, lease, passages, purge
+from letta_kernel.store.database import Database
+from letta_kernel.store.index_storage import remote
+from letta_kernel.store.vectors import IndexAwayError, VectorTable
+
+ADA = "agent-ada"
+
+
+def fill(archive, number, first=0):
+    return archive.insert_many(
+        [
+            Passage(agent_id=ADA, content=f"item {n} speaks of subject {n}", source="s", position=n)
+            for n in range(first, first + number)
+        ]
+    )
+
+
+def contents(hits):
+    return [hit.passage.content for hit in hits]
+
+
+def table_of(archive) -> VectorTable:
+    return archive._index.table
+
+
+def ids_in(archive):
+    return sorted(table_of(archive).lines_of(ADA, 0)["id"].to_pylist())
+
+
+def stored_ids(database):
+    found = database.run(lambda tx: passages.page(tx, ADA, limit=10_000))
+    return sorted(passage.id for passage in found)
+
+
+def row(database):
+    (found,) = database.run(
+        lambda tx: tx.query(
+            "SELECT place, CAST(pointer AS text), owner, expires_at, fence FROM vector_tables"
+        )
+    )
+    return found
+
+
+def expire(database):
+    database.run(lambda tx: tx.execute("UPDATE vector_tables SET expires_at = $1", (tx.now(),)))
+
+
+@pytest.fixture
+def other(project, bucket) -> Iterator[Archive]:
+    """What another server has of the same project."""
+    database = Database(project.home)
+    made = Archive(database, project.home, embedder("wordllama"))
+    made.close()
+    yield made
+    database.close()
+
+
+def test_the_index_in_a_bucket_follows_and_leaves_nothing_in_the_folder(
+    project, bucket, object_storage
+):
+    archive = project.archive()
+    kept = fill(archive, 30)
+    assert archive.catch_up() == 30
+    archive.update(kept[3].id, content="the walrus sings")
+    archive.delete(kept[4].id)
+    fill(archive, 5, first=100)
+    assert archive.catch_up() == 5
+    assert ids_in(archive) == stored_ids(project.database)
+    assert project.database.run(lambda tx: tx.query("SELECT * FROM outbox")) == []
+    assert archive.catch_up() == 0
+    assert not (project.home / "vectors").exists()
+    place, _, owner, *_ = row(project.database)
+    assert place.startswith(f"s3://{bucket}/letta/home-")
+    assert owner is None
+    assert place == table_of(archive).place()
+    assert {name.split("/")[1] for name in object_storage.names(bucket)} == {place.rsplit("/")[-1]}
+    assert table_of(archive).size() > 30 * 256 * 4
+
+
+@pytest.mark.parametrize("way", ["loaded", "candidates"])
+def test_what_is_found_and_in_which_order_is_the_same(
+    project, object_storage, monkeypatch, tmp_path, way
+):
+    monkeypatch.setattr(search, "LARGE", 60)
+    if way == "candidates":
+        monkeypatch.setattr(search, "HUGE", 100)
+    local = project.archive()
+    fill(local, 150)
+    for n, text in enumerate(("my dog ran after the postman", "the walrus sings at noon")):
+        local.insert(ADA, text, tags=[f"t{n}"])
+    questions = ("subject 77", "puppies and cats", "walrus at midday", "item 3 of subject 9")
+
+    def asked(archive):
+        found = [archive.search(ADA, one, top_k=20) for one in questions]
+        assert archive._engine._agents[ADA].way == way
+        return [[(hit.passage.id, round(hit.score, 6)) for hit in hits] for hits in found]
+
+    local.catch_up()
+    want = asked(local)
+    name = object_storage.bucket()
+    for key, value in environment(object_storage.endpoint, name).items():
+        monkeypatch.setenv(key, value)
+    away = project.archive()
+    away.catch_up()
+    assert asked(away) == want
+    assert object_storage.names(name)
+
+
+def test_two_servers_see_at_once_what_either_keeps_edits_and_forgets(
+    project, other, bucket, monkeypatch
+):
+    monkeypatch.setattr(search, "LARGE", 60)
+    one = project.archive()
+    fill(one, 100)
+    one.catch_up()
+    assert contents(other.search(ADA, "subject 77", top_k=1)) == ["item 77 speaks of subject 77"]
+    (walrus,) = one.insert(ADA, "the walrus sings at noon")
+    assert contents(other.search(ADA, "walrus", top_k=1)) == ["the walrus sings at noon"]
+    other.catch_up()
+    assert contents(one.search(ADA, "walrus", top_k=1)) == ["the walrus sings at noon"]
+    other.update(walrus.id, content="the ostrich sings at noon")
+    assert contents(one.search(ADA, "ostrich", top_k=1)) == ["the ostrich sings at noon"]
+    one.catch_up()
+    one.delete(walrus.id)
+    assert "the ostrich sings at noon" not in contents(other.search(ADA, "ostrich"))
+    other.catch_up()
+    assert ids_in(one) == ids_in(other) == stored_ids(project.database)
+    assert other._engine._agents[ADA].way == "loaded"
+
+
+@pytest.mark.parametrize("damage", ["everything", "data"])
+def test_an_index_whose_objects_were_deleted_is_made_anew(
+    project, bucket, object_storage, damage, monkeypatch
+):
+    monkeypatch.setattr(search, "LARGE", 20)
+    archive = project.archive()
+    fill(archive, 25)
+    archive.catch_up()
+    before = table_of(archive).name()
+    object_storage.delete(bucket, "" if damage == "everything" else "/data/")
+    assert contents(archive.search(ADA, "subject 7", top_k=1)) == ["item 7 speaks of subject 7"]
+    later = project.archive()
+    fill(later, 1, first=50)
+    later.catch_up()
+    assert table_of(later).name() != before
+    assert ids_in(later) == stored_ids(project.database)
+
+
+@pytest.fixture
+def gate(project, bucket, object_storage, monkeypatch) -> Iterator[Gate]:
+    """The way to the bucket, which can be shut."""
+    made = Gate(object_storage.endpoint)
+    monkeypatch.setenv("LETTA_INDEX_ENDPOINT", made.endpoint)
+    monkeypatch.setattr("letta_kernel.store.index_storage._PAUSES", (1000.0,))
+    yield made
+    made.close()
+
+
+def test_a_storage_that_is_away_is_said_once_and_nothing_is_lost(
+    project, gate, monkeypatch, caplog
+):
+    monkeypatch.setattr(search, "LARGE", 60)
+    archive = project.archive()
+    kept = fill(archive, 100)
+    archive.catch_up()
+    name = table_of(archive).name()
+    gate.shut()
+    fresh = project.archive()
+    for number in (5, 77):
+        found = contents(fresh.search(ADA, f"subject {number}", top_k=1))
+        assert found == [f"item {number} speaks of subject {number}"]
+    fill(fresh, 3, first=200)
+    fresh.update(kept[7].id, content="the walrus sings at noon")
+    assert fresh.catch_up() == 0
+    assert contents(fresh.search(ADA, "walrus", top_k=1)) == ["the walrus sings at noon"]
+    said = [one for one in caplog.records if one.levelno >= logging.WARNING]
+    assert [one.getMessage().count("cannot be reached: no connection") for one in said] == [1]
+    gate.open = True
+    assert fresh.catch_up() == 0  # it is not asked again at once
+    remote()._until = 0.0
+    assert fresh.catch_up() == 3
+    assert table_of(fresh).name() == name  # nothing was made anew
+    assert ids_in(fresh) == stored_ids(project.database)
+    assert contents(project.archive().search(ADA, "walrus", top_k=1)) == [
+        "the walrus sings at noon"
+    ]
+    assert "can be reached again" in caplog.text
+    assert "secret-of-the-tests" not in caplog.text
+    assert "AKIATESTINGTESTING00" not in caplog.text
+
+
+# -- who may write
+
+
+def test_one_writes_at_a_time_and_the_right_of_one_that_is_silent_goes_to_the_next(
+    project, other, bucket
+):
+    archive = project.archive()
+    fill(archive, 5)
+    archive.catch_up()
+    with table_of(archive).writing(1) as mine, table_of(other).writing(0.3) as theirs:
+        assert (mine, theirs) == (True, False)
+    with table_of(archive).writing(1) as mine:
+        expire(project.database)
+        with table_of(other).writing(1) as theirs:
+            assert (mine, theirs) == (True, True)
+            fence = row(project.database)[-1]
+        assert row(project.database)[2] is None
+    assert row(project.database)[-1] == fence
+
+
+def test_the_right_of_a_process_that_ended_is_free_at_once(project, bucket):
+    archive = project.archive()
+    fill(archive, 5)
+    archive.catch_up()
+    host, pid, _ = lease.process_owner().split("|")
+
+    def held_by(owner):
+        project.database.run(
+            lambda tx: tx.execute(
+                "UPDATE vector_tables SET owner = $1, expires_at = '2099-01-01T00:00:00Z'", (owner,)
+            )
+        )
+
+    held_by(f"elsewhere|{pid}|1/x")  # of another machine nothing is known
+    with table_of(archive).writing(0.3) as mine:
+        assert not mine
+    held_by(f"{host}|{pid}|1/x")  # the process that had this number has ended
+    with table_of(archive).writing(0.3) as mine:
+        assert mine
+
+
+def test_a_writer_that_was_silent_publishes_nothing_and_its_table_goes(
+    project, other, bucket, object_storage
+):
+    archive = project.archive()
+    fill(archive, 5)
+    archive.catch_up()
+    slow, quick = table_of(archive), table_of(other)
+    with slow.writing(1):
+        expire(project.database)
+        with quick.writing(1):
+            name = quick.create(256, 1)
+            for change in (lambda: slow.create(256, 1), slow.drop):
+                with pytest.raises(IndexAwayError):
+                    change()
+            with pytest.raises(IndexAwayError):
+                slow.add(archive._index._rows(ADA, [], 0) or [object()])
+    assert slow.name() == quick.name() == name
+    assert {one.split("/")[2] for one in object_storage.names(bucket)} == {f"{name}.lance"}
+
+
+def test_rows_added_by_a_writer_that_had_lost_its_right_are_there_once_in_the_end(
+    project, other, bucket, monkeypatch
+):
+    archive = project.archive()
+    fill(archive, 5)
+    archive.catch_up()
+    fill(archive, 20, first=10)
+    slow = table_of(archive)
+    add = slow.add
+
+    def silent(rows):
+        """Add them, but only after another has taken over and added the same."""
+        monkeypatch.setattr(slow, "add", add)
+        expire(project.database)
+        other.catch_up()
+        slow._keeper._right.lost = False
+        slow._keeper._right.until = time.monotonic() + 9
+        add(rows)
+
+    monkeypatch.setattr(slow, "add", silent)
+    assert archive.catch_up() == 0
+    assert len(ids_in(archive)) == 45  # twenty are there twice
+    other.catch_up()
+    assert ids_in(archive) == stored_ids(project.database)
+    assert project.database.run(lambda tx: tx.query("SELECT * FROM outbox")) == []
+
+
+def test_a_table_that_was_overwritten_without_the_right_is_used_by_nobody(project, other, bucket):
+    archive = project.archive()
+    fill(archive, 5)
+    archive.catch_up()
+    slow, name = table_of(archive), table_of(archive).name()
+    with slow.writing(1):
+        expire(project.database)
+        with table_of(other).writing(1):
+            pass
+        with pytest.raises(IndexAwayError):
+            slow.renew(lambda batch: batch, 1)
+    other.catch_up()
+    assert table_of(other).name() not in (None, name)
+    assert ids_in(other) == stored_ids(project.database)
+
+
+def test_tables_that_killed_writers_left_are_removed(project, bucket, object_storage, monkeypatch):
+    monkeypatch.setattr("letta_kernel.store.vectors._FRAGMENTS_AWAY", 2)
+    archive = project.archive()
+    fill(archive, 5)
+    archive.catch_up()
+    table = table_of(archive)
+    left = f"{table.stem}-256-0badc0de"
+    table._connect().create_table(left, schema=table._table().schema)
+    assert left in str(object_storage.names(bucket))
+    for n in range(3):
+        fill(archive, 1, first=50 + n)
+        archive.catch_up()
+    assert {one.split("/")[2] for one in object_storage.names(bucket)} == {f"{table.name()}.lance"}
+
+
+# -- projects, copies, forgetting
+
+
+def test_a_copy_of_a_project_has_a_place_of_its_own(project, bucket, tmp_path, object_storage):
+    archive = project.archive()
+    fill(archive, 5)
+    archive.catch_up()
+    project.database.close()
+    shutil.copytree(project.home, tmp_path / "copy")
+    project.home.rename(tmp_path / "moved")
+    copied = Database(tmp_path / "copy")
+    twin = Archive(copied, tmp_path / "copy", embedder("wordllama"))
+    twin.close()
+    assert table_of(twin).name() is None
+    fill(twin, 2, first=90)
+    assert twin.catch_up() == 7
+    moved = Database(tmp_path / "moved")
+    same = Archive(moved, tmp_path / "moved", embedder("wordllama"))
+    same.close()
+    assert same.catch_up() == 0
+    assert len(ids_in(same)) == 5
+    assert len(ids_in(twin)) == 7
+    assert len({one.split("/")[1] for one in object_storage.names(bucket)}) == 2
+    copied.close()
+    moved.close()
+
+
+def test_what_is_purged_is_in_no_object(project, bucket, object_storage):
+    archive = project.archive()
+    fill(archive, 5)
+    (secret,) = archive.insert(ADA, "the xylophonist hides")
+    archive.catch_up()
+    assert b"xylophonist" in object_storage.read(bucket)
+    project.database.run(lambda tx: forgetting.forget(tx, [secret.id]))
+    archive.catch_up()
+    assert b"xylophonist" in object_storage.read(bucket)  # in an older version
+    project.database.close()
+    assert purge.purge(project.home) == 1
+    assert b"xylophonist" not in object_storage.read(bucket)
+    assert ids_in(archive) == stored_ids(project.database)
+    archive.search(ADA, "subject")
+
+
+def test_a_check_compares_what_is_in_the_bucket(project, bucket, object_storage):
+    archive = project.archive()
+    fill(archive, 5)
+    archive.catch_up()
+    assert check.check(project.home).findings == []
+    with table_of(archive).writing(1):
+        table_of(archive).remove(ADA, stored_ids(project.database)[:2])
+    project.database.close()
+    (found,) = check.check(project.home, repair=True).findings
+    assert "lacks 2 lines" in found.text
+    project.database.run(lambda tx: None)
+    assert table_of(archive).name() is None
+    archive.catch_up()
+    assert ids_in(archive) == stored_ids(project.database)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "s3://AKIA:SeCrEt@bucket/x",
+        "s3://bucket/x?key=SeCrEt",
+        "/SeCrEt",
+        "s3://",
+        "ftp://SeCrEt",
+        "s3://bucket/../SeCrEt",
+        "s3://bucket/a b",
+    ],
+)
+def test_a_place_that_is_none_is_refused_in_one_line(monkeypatch, text):
+    monkeypatch.setenv("LETTA_INDEX", text)
+    with pytest.raises(InvalidInputError) as refused:
+        remote()
+    assert "SeCrEt" not in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_what_an_error_of_the_storage_says_has_no_key_in_it(bucket, monkeypatch):
+    storage = remote()
+    assert storage is not None
+    said = [
+        "Signature=abcdef0123 for AKIATESTINGTESTING00 with secret-of-the-tests",
+        "<Code>SignatureDoesNotMatch</Code><AWSAccessKeyId>AKIATESTINGTESTING00</AWSAccessKeyId>",
+        "cannot decode https://me:pass@host/x?X-Amz-Credential=AKIATESTINGTESTING00/x&sig=AbC",
+    ]
+    texts = [str(storage.failure(RuntimeError(one))) for one in said]
+    for secret in ("AKIATESTINGTESTING00", "secret-of-the-tests", "abcdef", "pass@", "AbC"):
+        assert secret not in " ".join(texts)
+    assert "SignatureDoesNotMatch" in texts[1]
+    storage.works()
