@@ -44,6 +44,7 @@ def examine(home: Path, *, quick: bool) -> Iterator[Finding]:
     yield _extension()
     yield _server_extension()
     yield from _project(home)
+    yield _index(home)
     yield from _models()
     if not quick:
         yield _sandbox()
@@ -184,6 +185,20 @@ def _project(home: Path) -> Iterator[Finding]:
         todo = "" if settings.STORE() else f"Look at {store.holder(home)}."
         yield Finding("project", "wrong", f"{place} does not open: {error.text}", todo)
     yield _writable(home)
+
+
+def _index(home: Path) -> Finding:
+    from letta_kernel.service import store
+
+    try:
+        place, wrong = store.index_state(home)
+    except LettaError as error:
+        return Finding("index", "wrong", error.text, "see docs/index-storage.md")
+    if wrong is not None:
+        return Finding(
+            "index", "wrong", wrong, "Searches do without it: see docs/index-storage.md."
+        )
+    return Finding("index", "ok", f"{place} can be reached" if "://" in place else place)
 
 
 def _embedder(other_languages: bool) -> Finding:

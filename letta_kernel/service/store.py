@@ -15,6 +15,7 @@ from letta_kernel.store import (
     backup_restore,
     encrypted_tables,
     filesystem,
+    index_storage,
     indexes,
     settings,
 )
@@ -22,6 +23,7 @@ from letta_kernel.store.automatic_backups import Backup
 from letta_kernel.store.check import Report, check
 from letta_kernel.store.database import Database, Tx
 from letta_kernel.store.lock import HomeLock
+from letta_kernel.store.vectors import IndexBrokenError, VectorTable
 
 T = TypeVar("T")
 
@@ -59,6 +61,11 @@ class Store:
         for path in (self._core.home / "vectors").rglob("*"):
             with suppress(OSError):  # gone meanwhile
                 size += path.stat().st_size if path.is_file() else 0
+        if index_storage.remote() is not None:
+            database = self._core.database
+            for table in database.run(lambda tx: VectorTable.found(self._core.home, tx)):
+                with suppress(IndexBrokenError):  # it is made anew, or away
+                    size += table.size()
         return size
 
     def backlog(self) -> int:
@@ -141,6 +148,20 @@ def examine(home: Path, timeout: float) -> Report:
     """
     with closing(Database(home, timeout=timeout)) as database:
         return check(database, index=False, timeout=timeout)
+
+
+def index_state(home: Path) -> tuple[str, str | None]:
+    """Return where the vector index is, and why it cannot be used there, None if it can.
+
+    Raises
+    ------
+    InvalidInputError
+        ``LETTA_INDEX`` names no place.
+    """
+    storage = index_storage.remote()
+    if storage is None:
+        return str(home / "vectors"), None
+    return storage.root, storage.probe()
 
 
 def key_locations(home: Path) -> list[str]:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from letta_kernel import settings
 from letta_kernel.errors import InvalidInputError
+from letta_kernel.store.lancedb_tables import lancedb
 
 log = logging.getLogger(__name__)
 
@@ -100,6 +101,15 @@ class Storage:
             with self._guard:
                 self._failures, self._until = 0, 0.0
             log.warning("The vector index at %s can be reached again.", self.root)
+
+    def probe(self) -> str | None:
+        """Return why the storage cannot be used, None if it answers; asks it, whatever was found before."""
+        try:
+            lancedb().connect(self.root, storage_options=self.options).list_tables(limit=1)
+        except Exception as error:  # LanceDB raises RuntimeError, ValueError, OSError and others
+            return str(self.failure(error))
+        self.works()
+        return None
 
     def failure(self, error: Exception) -> IndexBrokenError:
         """Return what an error of LanceDB means here; that the storage is away is said once."""

@@ -49,7 +49,7 @@ from letta_kernel.store.vector_queries import (
 __all__ = ["IndexAwayError", "IndexBrokenError", "VectorTable", "discard_all"]
 
 _FRAGMENTS = 100  # pieces a table may be in before it is tidied up; each add makes one
-_FRAGMENTS_AWAY = 20  # the same where each piece costs a search two requests over the network
+_FRAGMENTS_AWAY = 8  # the same where each piece costs a search some requests over the network
 _ANN_ROWS = 5_000  # from here on vectors get an index: comparing all takes over 5 ms then
 _UNINDEXED = (
     5_000  # rows an index may lack before it is brought up to date: they are compared one by one
@@ -109,6 +109,8 @@ class VectorTable:
         storage = index_storage.remote()
         if storage is not None:
             keepers += [RowKeeper(run, home, storage, stem) for stem in stems(tx, home, storage)]
+        for keeper in keepers:
+            keeper.look(tx)
         return [cls(keeper) for keeper in keepers]
 
     @staticmethod
@@ -200,18 +202,12 @@ class VectorTable:
 
     def reachable(self) -> bool:
         """Whether the place of the tables answers, so that an error is the table's own."""
-        if self._keeper.storage.options is None:
-            return True
-        try:
-            with self._broken():
-                self._connect().list_tables(limit=1)
-        except IndexBrokenError:
-            return False
-        return True
+        storage = self._keeper.storage
+        return storage.options is None or storage.probe() is None
 
     def size(self) -> int:
         """Return how many bytes the rows take; 0 if there is no table."""
-        if self._keeper.look() is None:
+        if self._keeper.seen() is None:
             return 0
         with self._broken():
             return int(self._table().stats()["total_bytes"])
