@@ -11,8 +11,8 @@ from pathlib import Path
 import postgres
 import pytest
 from agent_bench import Bench
-from postgres import Cluster
 from object_storage import ObjectStorage, environment
+from postgres import Cluster
 from scripted_server import ScriptedServer
 
 from letta_kernel.models.scripted.model import SCRIPTS

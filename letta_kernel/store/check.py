@@ -123,8 +123,11 @@ def _rows(database: Database, repair: bool, index: bool) -> Report:
     if not database.exists():
         raise NotFoundError(f"There is no project in {database.where}.")
 
+    if index:
+        VectorTable.load(home)
+
     def look(tx: Tx) -> tuple[list[Finding], list[Finding], str]:
-        tables = VectorTable.found(home) if index else []
+        tables = VectorTable.found(home, tx) if index else []
         stale = [one for table in tables for one in _compared(tx, table)]
         return invariants.find(tx), stale, _counts(tx)
 
@@ -132,6 +135,7 @@ def _rows(database: Database, repair: bool, index: bool) -> Report:
         invariants.mend(tx)
         tx.execute("DELETE FROM index_marks")
         tx.execute("DELETE FROM outbox")
+        begin_anew(tx)
         return _counts(tx)
 
     found, stale, counts = database.look(look)

@@ -79,6 +79,7 @@ class RowKeeper:
         self.stem = stem
         self._run = run
         self._home = home
+        self._mark = ""
         self._folder: str | None = None  # what the setting said when it was last looked at
         self._pointer: Pointer | None = None
         self._looked = False
@@ -100,7 +101,7 @@ class RowKeeper:
         self._looked, self._pointer = True, None
         if rows:
             folder, _, store = str(rows[0][0]).partition(" ")
-            if store == _mark(tx, self._home):  # else it is a copy of another project
+            if store == self._own_mark(tx):  # else it is a copy of another project
                 self._folder = folder
                 text = next((text for _, stem, text in rows if stem == self.stem), None)
                 self._pointer = Pointer.read(text) if text else None
@@ -262,12 +263,16 @@ class RowKeeper:
 
     def _choose_folder(self, tx: Tx) -> None:
         """Choose a folder for this project's tables, unless it has one."""
-        mark = _mark(tx, self._home)
+        mark = self._own_mark(tx)
         folder, _, store = (settings.get(tx, PLACE) or "").partition(" ")
         if not folder or store != mark:
-            folder = f"{_slug(self._home)}-{uuid.uuid4().hex[:12]}"
+            folder = f"{_slug(tx, self._home)}-{uuid.uuid4().hex[:12]}"
             settings.put(tx, PLACE, f"{folder} {mark}")
         self._folder = folder
+
+    def _own_mark(self, tx: Tx) -> str:
+        self._mark = self._mark or _mark(tx, self._home)
+        return self._mark
 
     def _transact(self, work: Callable[[Tx], T]) -> T:
         if self._run is None:
@@ -290,10 +295,22 @@ def begin_anew(tx: Tx) -> None:
 
 def _mark(tx: Tx, home: Path) -> str:
     """Return a mark of a store that no copy of it has."""
-    return str(os.stat(home).st_ino)  # it stays when the folder is moved
+    if tx.in_file:
+        return str(os.stat(home).st_ino)  # it stays when the folder is moved
+    # A restored copy has tables of its own, also in the same schema.
+    row = tx.one(
+        "SELECT system_identifier::text || '-' || d.oid::text || '-' || 'vector_tables'::regclass::oid::text"
+        " FROM pg_control_system(), pg_database d WHERE d.datname = current_database()"
+    )
+    assert row is not None
+    return str(row[0])
 
 
-def _slug(home: Path) -> str:
+def _slug(tx: Tx, home: Path) -> str:
     """Return what a person may know a project by."""
     name = home.parent.name if home.name.startswith(".") else home.name
+    if not tx.in_file:
+        row = tx.one("SELECT current_schema()")
+        assert row is not None
+        name = str(row[0])
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40] or "project"

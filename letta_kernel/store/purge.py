@@ -138,10 +138,9 @@ def if_due(database: Database) -> None:
 
 def _purge_rows(database: Database, ids: Sequence[str] | None, *, whole: bool = False) -> int:
     """Purge rows that are not in a file: its server frees them, its own log and copies are not reached."""
-    tables = VectorTable.found(database.home)
     gone, number = database.run(lambda tx: purge_rows.delete(tx.query, ids, whole))
     if gone:
-        _indexes_anew(tables, gone)
+        indexes_anew(database, gone)
         database.tidy(purge_rows.TABLES)
         database.run(lambda tx: purge_rows.done(tx.query, gone))
     return number

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import shutil
+import subprocess
 import time
 from collections.abc import Iterator
 
+import postgres
 import pytest
 from object_storage import Gate, environment
 
@@ -14,8 +16,8 @@ from letta_kernel.errors import InvalidInputError
 from letta_kernel.memory import search
 from letta_kernel.memory.archival import Archive
 from letta_kernel.models.embedding import embedder
-from letta_kernel.records import Passage
-from letta_kernel.store import check, forgetting, lease, passages, purge
+from letta_kernel.records import AgentState, Passage
+from letta_kernel.store import agents, check, forgetting, lease, passages, purge
 from letta_kernel.store.database import Database
 from letta_kernel.store.index_storage import remote
 from letta_kernel.store.vectors import IndexAwayError, VectorTable
@@ -328,6 +330,7 @@ def test_tables_that_killed_writers_left_are_removed(project, bucket, object_sto
 # -- projects, copies, forgetting
 
 
+@pytest.mark.duckdb
 def test_a_copy_of_a_project_has_a_place_of_its_own(project, bucket, tmp_path, object_storage):
     archive = project.archive()
     fill(archive, 5)
@@ -352,6 +355,38 @@ def test_a_copy_of_a_project_has_a_place_of_its_own(project, bucket, tmp_path, o
     moved.close()
 
 
+def test_a_restored_copy_in_postgresql_begins_anew(bucket, object_storage, tmp_path, cluster):
+    name = postgres.project()
+    database = Database(tmp_path, store=cluster.url(name))
+    database.run(lambda tx: agents.add(tx, AgentState(id=ADA, name="ada")))
+    archive = Archive(database, tmp_path, embedder("wordllama"))
+    archive.close()
+    fill(archive, 5)
+    archive.catch_up()
+    before = table_of(archive).name()
+    place = table_of(archive).place()
+    assert place.rpartition("/")[2].startswith(name.replace("_", "-") + "-")
+    copy = str(tmp_path / "copy")
+    where = ["--host", str(cluster.folder), "--username", "postgres", "--schema", name]
+    programs = postgres.programs()
+    dump = [programs / "pg_dump", *where, "--format=custom", "--file", copy, "postgres"]
+    subprocess.run(dump, check=True)
+    (later,) = fill(archive, 1, first=70)
+    archive.catch_up()
+    database.close()
+    clean = ["--clean", "--if-exists", "--single-transaction", "--dbname", "postgres", copy]
+    subprocess.run([programs / "pg_restore", *where, *clean], check=True)
+    restored = Database(tmp_path, store=cluster.url(name))
+    again = Archive(restored, tmp_path, embedder("wordllama"))
+    again.close()
+    assert later.id not in stored_ids(restored)
+    assert table_of(again).name() is None
+    again.catch_up()
+    assert ids_in(again) == stored_ids(restored)
+    assert (table_of(again).name(), table_of(again).place()) != (before, place)
+    restored.close()
+
+
 def test_what_is_purged_is_in_no_object(project, bucket, object_storage):
     archive = project.archive()
     fill(archive, 5)
@@ -362,7 +397,7 @@ def test_what_is_purged_is_in_no_object(project, bucket, object_storage):
     archive.catch_up()
     assert b"xylophonist" in object_storage.read(bucket)  # in an older version
     project.database.close()
-    assert purge.purge(project.home) == 1
+    assert purge.purge(project.database) == 1
     assert b"xylophonist" not in object_storage.read(bucket)
     assert ids_in(archive) == stored_ids(project.database)
     archive.search(ADA, "subject")
@@ -372,11 +407,11 @@ def test_a_check_compares_what_is_in_the_bucket(project, bucket, object_storage)
     archive = project.archive()
     fill(archive, 5)
     archive.catch_up()
-    assert check.check(project.home).findings == []
+    assert check.check(project.database).findings == []
     with table_of(archive).writing(1):
         table_of(archive).remove(ADA, stored_ids(project.database)[:2])
     project.database.close()
-    (found,) = check.check(project.home, repair=True).findings
+    (found,) = check.check(project.database, repair=True).findings
     assert "lacks 2 lines" in found.text
     project.database.run(lambda tx: None)
     assert table_of(archive).name() is None
