@@ -3,7 +3,7 @@
 .DEFAULT_GOAL := help
 # Where it is set every process of the tests, some thousands, would compile all modules anew.
 unexport PYTHONDONTWRITEBYTECODE
-.PHONY: help demo lab test test-long test-oldest test-collaboration test-hub check lint front-end-test rewritten bench clean chromium postgresql
+.PHONY: help demo lab test test-long test-oldest test-collaboration test-hub test-deployment check lint front-end-test rewritten bench clean chromium postgresql deployment
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -32,6 +32,7 @@ help:
 	@echo 'make test    check and test everything'
 	@echo 'make test-long           the long forms too: campaigns, notebooks twice, the oldest dependencies'
 	@echo 'make test-postgres       the store and its faults on PostgreSQL (a part of make test)'
+	@echo 'make test-deployment     what docs/deploy.md says, in a bare Debian and behind its proxies (a part of test-long)'
 	@echo 'make check ROOM=store    style, types and one room'
 	@echo 'make bench   run the benchmarks'
 	@echo 'make clean   remove what make has made, .venv included'
@@ -59,7 +60,7 @@ test: $(VENV)/installed-test chromium postgresql
 test-postgres: $(VENV)/installed-test postgresql
 	LETTA_TEST_STORE=postgresql $(PYTEST) $(WORKERS) tests/store tests/faults
 
-test-long: test test-oldest test-collaboration test-hub
+test-long: test test-oldest test-collaboration test-hub deployment
 	$(call install,--no-build-isolation --editable '.[multilingual]')  # 91 MB, for one test
 	$(PYTEST) tests/memory/test_memory_embedders.py
 	$(PYTEST) -m slow --ignore tests/browser/test_browser_collaboration.py --ignore tests/hub
@@ -77,6 +78,10 @@ test-hub: $(VENV)/installed-test
 	$(UV) pip install --quiet --python $(VENV)-hub/bin/python --editable '.[test]' 'jupyterhub>=5'
 	npm install --silent --no-fund --no-audit --prefix $(VENV)-hub/proxy 'configurable-http-proxy@5'
 	$(VENV)-hub/bin/python -m pytest -m slow tests/hub
+
+# What docs/deploy.md says, in a bare Debian and behind the proxies it names. A part of test-long's slow tests.
+test-deployment: $(VENV)/installed-test postgresql deployment
+	$(PYTEST) -m 'slow or not slow' tests/packaging/test_packaging_deploy.py tests/service/test_service_postgres_copies.py
 
 # On the oldest release of each dependency that pyproject.toml allows.
 test-oldest: $(VENV)/installed-test
@@ -163,3 +168,13 @@ postgresql:
 	{ command -v apt-get >/dev/null && $$root apt-get update -qq \
 		&& $$root apt-get install -qqy --no-install-recommends postgresql; } \
 	|| { echo 'The tests of PostgreSQL need its programs: install it, so that initdb is found' >&2; exit 1; }
+
+# Debian's services must not start by themselves: the tests start their own.
+deployment:
+	@PATH="$$PATH:/usr/sbin:/sbin"; missing=; for tool in debootstrap nginx caddy promtool systemd-analyze openssl; do \
+		command -v $$tool >/dev/null || missing=1; done; [ -n "$$missing" ] || exit 0; \
+	root=; [ "$$(id -u)" = 0 ] || root='sudo -n'; \
+	{ command -v apt-get >/dev/null && $$root apt-get update -qq \
+		&& $$root env RUNLEVEL=1 apt-get install -qqy --no-install-recommends \
+			debootstrap nginx-light caddy prometheus systemd openssl; } \
+	|| { echo 'The tests of deployment need debootstrap, nginx, caddy, promtool and systemd-analyze' >&2; exit 1; }

@@ -41,6 +41,8 @@ PROBES = ("/v1/health", "/v1/health/ready")
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _NOWHERE = "(none)"
+_ANSWER = "websocket.http.response"  # how a server says that it can refuse a WebSocket with an answer of ours
+_EMPTY = (b"content-length", b"0")
 _LEFT = 499  # what stands for a status where the client went before there was one
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -53,12 +55,18 @@ class Edge:
     ----------
     proxies : addresses whose ``X-Forwarded-For`` and ``X-Forwarded-Proto`` are believed.
     hosts : names under which the server may be asked; empty: any.
+    prefix : what stands before the paths of *app*.
     """
 
     def __init__(
-        self, app: ASGIApp, proxies: Sequence[Network] = (), hosts: Sequence[str] = ()
+        self,
+        app: ASGIApp,
+        proxies: Sequence[Network] = (),
+        hosts: Sequence[str] = (),
+        prefix: str = "",
     ) -> None:
         self.app = app
+        self.probes = frozenset(f"{prefix}{one}" for one in PROBES)
         self.proxies = tuple(proxies)
         self.hosts = frozenset(hosts)
 
@@ -86,10 +94,9 @@ class Edge:
             nonlocal status, first, streams
             if message["type"] == "http.response.start":
                 status, first = message["status"], time.perf_counter() - began
-                message = {**message, "headers": [*message.get("headers", ())]}
-                headers = MutableHeaders(scope=message)
-                self._complete(headers, seen, scope)
-                if headers.get("content-type", "").startswith("text/event-stream"):
+                message = self._with_headers(message, seen, scope)
+                kind = Headers(raw=message["headers"]).get("content-type", "")
+                if kind.startswith("text/event-stream"):
                     streams = True
                     metrics.STREAMS.add(1)
             await send(message)
@@ -125,17 +132,20 @@ class Edge:
             if message["type"] == "websocket.accept" and not accepted:
                 accepted = True
                 metrics.SOCKETS.add(1)
-                given = (b"x-request-id", seen.request_id.encode())
-                message = {**message, "headers": [*message.get("headers", ()), given]}
+                message = self._with_headers(message, seen, scope)
             elif message["type"] == "websocket.close":
                 code = message.get("code", 1000)
                 if not accepted or 4400 <= code < 4600:
                     metrics.REFUSED.add(str(code))
-            elif message["type"] == "websocket.http.response.start":
+                if not accepted and _ANSWER in scope.get("extensions", {}):
+                    # What uvicorn would answer itself, without our headers.
+                    head = {"type": f"{_ANSWER}.start", "status": 403, "headers": [_EMPTY]}
+                    await send(self._with_headers(head, seen, scope))
+                    message = {"type": f"{_ANSWER}.body", "body": b""}
+            elif message["type"] == f"{_ANSWER}.start":
                 code = message["status"]
                 metrics.REFUSED.add(str(code))
-                message = {**message, "headers": [*message.get("headers", ())]}
-                self._complete(MutableHeaders(scope=message), seen, scope)
+                message = self._with_headers(message, seen, scope)
             await send(message)
 
         try:
@@ -179,22 +189,26 @@ class Edge:
         return any((mapped or found) in network for network in self.proxies)
 
     def _is_asked_for(self, scope: Scope) -> bool:
-        if not self.hosts or scope["path"].endswith(PROBES):
+        if not self.hosts or scope["path"] in self.probes:
             return True
         host = Headers(scope=scope).get("host", "").lower()
         name = host.rpartition(":")[0] if not host.endswith("]") and ":" in host else host
         return name in self.hosts or host in self.hosts
 
     @staticmethod
-    def _complete(headers: MutableHeaders, seen: logs.Observation, scope: Scope) -> None:
+    def _with_headers(message: Message, seen: logs.Observation, scope: Scope) -> Message:
+        """Return the head of an answer with what every answer says."""
+        message = {**message, "headers": [*message.get("headers", ())]}
+        headers = MutableHeaders(scope=message)
         for name, value in HEADERS.items():
             headers.setdefault(name, value)
         headers["X-Request-ID"] = seen.request_id
-        if scope.get("scheme") == "https":
+        if scope.get("scheme") in ("https", "wss"):
             headers.setdefault("Strict-Transport-Security", HSTS)
+        return message
 
-    @staticmethod
     def _log(
+        self,
         name: str,
         seen: logs.Observation,
         scope: Scope,
@@ -203,7 +217,7 @@ class Edge:
         method: str | None,
         seconds: float,
     ) -> None:
-        level = logging.DEBUG if scope["path"].endswith(PROBES) else logging.INFO
+        level = logging.DEBUG if scope["path"] in self.probes else logging.INFO
         if not logs.log.isEnabledFor(level):
             return
         client = scope.get("client")
@@ -258,7 +272,8 @@ class Routes:
 
 def edge_of(app: ASGIApp) -> Edge:
     """Return *app* behind an edge as ``LETTA_TRUSTED_PROXIES`` and ``LETTA_HOSTS`` have it."""
-    return Edge(app, settings.TRUSTED_PROXIES(), settings.HOSTS())
+    prefix = getattr(getattr(app, "state", None), "prefix", "")
+    return Edge(app, settings.TRUSTED_PROXIES(), settings.HOSTS(), prefix)
 
 
 def _listed(headers: Headers, name: str) -> list[str]:

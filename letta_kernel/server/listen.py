@@ -15,6 +15,8 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.http11 import Response
+from websockets.typing import StatusLike
 
 from letta_kernel.server import logs
 from letta_kernel.server.edge import HEADERS, edge_of
@@ -141,6 +143,16 @@ class SocketProtocol(WebSocketsSansIOProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin with nobody."""
         super().connection_made(transport)
+        reject = self.conn.reject
+
+        def rejected(status: StatusLike, text: str) -> Response:
+            """Answer what is no handshake, with the headers of every answer."""
+            response = reject(status, text)
+            for name, value in HEADERS.items():
+                response.headers[name] = value
+            return response
+
+        self.conn.reject = rejected  # type: ignore[method-assign]
         self._held = bytearray()  # what came after the first message
         self._room = FIRST_BYTES
 

@@ -98,6 +98,31 @@ def test_a_websocket_has_an_id_too(server: Server) -> None:
     with connect(f"{url}/v1/agents/ada/ws", additional_headers=headers, open_timeout=60) as talk:
         assert talk.response is not None
         assert talk.response.headers["x-request-id"] == "mine"
+        for name, value in HEADERS.items():
+            assert talk.response.headers[name] == value
+
+
+@pytest.mark.parametrize(
+    ("path", "more", "status"),
+    [
+        ("/v1/agents/ada/ws?token=wrong", "Sec-WebSocket-Version: 13\r\n", 403),
+        (f"/v1/nothing?token={TOKEN}", "Sec-WebSocket-Version: 13\r\n", 403),
+        (f"/v1/agents/ada/ws?token={TOKEN}", "Sec-WebSocket-Version: 8\r\n", 400),
+    ],
+)
+def test_a_websocket_that_is_refused_is_data_too(
+    server: Server, path: str, more: str, status: int
+) -> None:
+    upgrade = (
+        "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA=="
+    )
+    said = raw(
+        server, f"GET {path} HTTP/1.1\r\nHost: localhost\r\n{upgrade}\r\n{more}\r\n".encode()
+    )
+    assert said.startswith(f"HTTP/1.1 {status}")
+    assert {f"{name}: {value}".lower() for name, value in HEADERS.items()} <= {
+        *said.lower().splitlines()
+    }
 
 
 FAR = {"X-Forwarded-For": "203.0.113.9", "X-Forwarded-Proto": "https"}
@@ -142,6 +167,7 @@ def test_a_server_is_asked_under_its_names_alone(
         for other in ("evil.example", "agents.example.org.evil.example", "127.0.0.1", ""):
             assert asked(other) == 421, other
         assert asked("10.0.0.7:8283", f"{server.url}/v1/health") == 200, "whatever probes it"
+        assert asked("evil.example", f"{url}/ada%2Fv1%2Fhealth") == 421, "that is an agent's name"
         ws = server.url.replace("http", "ws", 1)
         with pytest.raises(Exception, match=r"403|rejected"):
             connect(f"{ws}/v1/agents/ada/ws?token={TOKEN}", open_timeout=60)

@@ -50,6 +50,7 @@ def said(service: AgentService, text: str) -> RunEnded:
     return events[-1]
 
 
+@pytest.mark.slow
 def test_a_copy_is_put_back_and_the_agent_talks_on(
     cluster: Cluster, scripted: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
