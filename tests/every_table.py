@@ -121,7 +121,7 @@ def row(chance: random.Random, shape: Shape, number: int, required: Sequence[str
     return found
 
 
-def fill(home: Path, seed: int, rows: int = 30) -> Path:
+def fill(home: Path, seed: int = 5, rows: int = 16) -> Path:
     """Make a store in *home* with so many random rows in every table, and return its file."""
     home.mkdir(parents=True, exist_ok=True)
     (home / FILE).write_bytes(_filled(seed, rows))

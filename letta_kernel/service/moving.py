@@ -116,9 +116,12 @@ class Move:
             for name in copied:
                 _copy(self._home / name, self._to / name)
 
-        tables = moving.move(self._source, self._target, self._look, _told(progress, began), beside)
-        if self._to == self._home:  # the index there follows another store from now on
-            discard_all(self._home)
+        def last() -> None:
+            if self._to == self._home:  # the index there follows another store from now on
+                discard_all(self._home)
+
+        tell = _told(progress, began)
+        tables = moving.move(self._source, self._target, self._look, tell, beside, last)
         told = Moved(self.source, self.target, [*tables.values()], "", copied, left)
         told.secrets, told.seconds = self._secrets, time.monotonic() - began
         return told

@@ -11,6 +11,9 @@ from typing import Any
 from letta_kernel.service.moving import Move
 from letta_kernel.store.move.end import End
 
+HALF_WAY, HANDED_OVER = 60, -1
+"""Moments to die at: when some tables are there, and when neither place is the project."""
+
 
 def move(home: Path, to: str, store: str = "", die_at: int | None = None) -> int:
     """Move a project; kill this process at the *die_at*-th moment before or after something is written.
@@ -32,12 +35,18 @@ def move(home: Path, to: str, store: str = "", die_at: int | None = None) -> int
         nonlocal moments
         moments += 1
         if moments == die_at:
-            os.kill(os.getpid(), signal.SIGKILL)
+            die()
+
+    def die() -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
 
     moving = Move(home, to, store)
     ends: list[End] = [moving._source, moving._target]
     for end in ends:
         for name in ("write", "put_note", "clear"):
             setattr(end, name, mortal(getattr(end, name)))
+    if die_at == HANDED_OVER:
+        put_note = moving._source.put_note
+        moving._source.put_note = lambda note: (put_note(note), die())[1]  # type: ignore[method-assign]
     moving.run(lambda share, told: None)
     return moments

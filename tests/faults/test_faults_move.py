@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import signal
+from dataclasses import dataclass
 from pathlib import Path
 
 import every_table
@@ -23,37 +24,29 @@ Place = tuple[Path, str]
 """A project's folder and the address of its rows, empty for a file in the folder."""
 
 
-@pytest.mark.duckdb
-@pytest.mark.parametrize("way", ["folders", "to a server", "from a server"])
-@pytest.mark.parametrize(
-    "tries", [2, pytest.param(100, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])]
-)
-def test_killed_anywhere_it_goes_on_and_all_is_there(
-    way: str, tries: int, tmp_path: Path, cluster: Cluster
-) -> None:
-    chance = random.Random(11)
+@dataclass
+class Ways:
+    """Makes projects in *folder*, and says where they go."""
 
-    def places(name: str, seed: int) -> tuple[Place, Place, str]:
+    folder: Path
+    cluster: Cluster
+
+    def places(self, way: str, name: str) -> tuple[Place, Place, str]:
         """Return a project, where it goes, and how that is said."""
-        store = cluster.url(postgres.project()) if way == "from a server" else ""
-        source = filled(tmp_path / name, seed, store)
+        store = self.cluster.url(postgres.project()) if way == "from a server" else ""
+        source = filled(self.folder / name, store)
         if way == "to a server":
-            to = cluster.url(postgres.project())
-            return source, (tmp_path / name, to), to
-        new = tmp_path / f"{name}-to"
+            to = self.cluster.url(postgres.project())
+            return source, (self.folder / name, to), to
+        new = self.folder / f"{name}-to"
         return source, (new, ""), str(new)
 
-    (home, store), _, to = places("counted", 7)
-    all_of_them = move_child.move(home, to, store)
-    # The last are the most delicate: when one place stops to be the project, and the other begins.
-    points = [*range(all_of_them - 2, all_of_them), *range(1, all_of_them - 2)]
-    chosen = chance.sample(points[:2], k=min(tries - 1, 2))
-    chosen += chance.sample(points[2:], k=min(tries - len(chosen), len(points) - 2))
-    for number, moment in enumerate(chosen):
-        source, target, to = places(str(number), number)
+    def go_on(self, way: str, name: str, moment: int) -> None:
+        """Kill a move at a moment, let the project be used, kill it once more; then it is all there."""
+        source, target, to = self.places(way, name)
         killed(source, to, moment)
         open_ = [place for place in (source, target) if is_writable(place)]
-        assert len(open_) <= 1, f"two projects, at {moment} of {all_of_them}"
+        assert len(open_) <= 1, f"two projects, at {moment}"
         if source in open_:  # which goes on as if nothing had been
             put(source, "UPDATE agents SET description = 'another'")
             put(source, "INSERT INTO settings VALUES ('since', 'then')")
@@ -65,6 +58,34 @@ def test_killed_anywhere_it_goes_on_and_all_is_there(
         assert digests(source) == digests(target)
 
 
+@pytest.mark.duckdb
+@pytest.mark.parametrize(
+    ("way", "moment"),
+    [("folders", move_child.HANDED_OVER), ("to a server", move_child.HALF_WAY)],
+)
+def test_killed_it_goes_on_and_all_is_there(
+    way: str, moment: int, tmp_path: Path, cluster: Cluster
+) -> None:
+    Ways(tmp_path, cluster).go_on(way, "home", moment)
+
+
+@pytest.mark.duckdb
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("way", ["folders", "to a server", "from a server"])
+def test_killed_at_every_moment_it_goes_on_and_all_is_there(
+    way: str, tmp_path: Path, cluster: Cluster
+) -> None:
+    ways = Ways(tmp_path, cluster)
+    (home, store), _, to = ways.places(way, "counted")
+    all_of_them = move_child.move(home, to, store)
+    # The last are the most delicate: when one place stops to be the project, and the other begins.
+    last = range(all_of_them - 3, all_of_them)
+    others = random.Random(11).sample(range(1, all_of_them - 3), k=60)
+    for number, moment in enumerate([*last, *others]):
+        ways.go_on(way, str(number), moment)
+
+
 def killed(source: Place, to: str, moment: int) -> None:
     """Let a move be killed at a moment, in a process of its own."""
     given = (source[0], to, source[1], moment)
@@ -74,9 +95,9 @@ def killed(source: Place, to: str, moment: int) -> None:
     assert child.exitcode == -signal.SIGKILL
 
 
-def filled(folder: Path, seed: int, store: str) -> Place:
+def filled(folder: Path, store: str) -> Place:
     """Make a project with random rows."""
-    home = every_table.fill(folder, seed % 3, rows=ROWS).parent
+    home = every_table.fill(folder, rows=ROWS).parent
     if store:
         Move(home, store, "").run(lambda share, told: None)
     return home, store

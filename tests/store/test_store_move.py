@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
@@ -42,10 +43,46 @@ def digests(done: Moved) -> dict[str, tuple[int, str]]:
 @pytest.fixture
 def full(tmp_path: Path) -> Path:
     """A project with random rows in every table."""
-    return every_table.fill(tmp_path / "full", seed=5).parent
+    return every_table.fill(tmp_path / "full").parent
 
 
-@pytest.mark.parametrize("packed", KEPT[:1], ids=lambda path: path.name.split(".")[0])
+@dataclass
+class Done:
+    """A move of a full project with files in its folder: what was planned and done, and what was there."""
+
+    home: Path
+    new: Path
+    rows: dict[str, list[str]]
+    planned: Moved
+    moved: Moved
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
+    """Move it once, a few rows at a time."""
+    home = every_table.fill(tmp_path_factory.mktemp("move") / "full").parent
+    new = home.parent / "new"
+    (home / "skills" / "birds").mkdir(parents=True)
+    (home / "skills" / "birds" / "SKILL.md").write_text("Count them.")
+    (home / "skills" / "link").symlink_to("birds")
+    (home / "server-token").write_text("secret")
+    (home / "server-token").chmod(0o600)
+    (home / "damaged-20260101-1").mkdir()
+    (home / "vectors").mkdir()
+    (home / "chat_history").write_text("ours")
+    (new / "skills").mkdir(parents=True)
+    (new / "chat_history").write_text("theirs")
+    before = every_table.contents(home / "letta.duckdb")
+    assert all(before.values()), "a table is not filled: see tests/every_table.py"
+    planned = Move(home, str(new), "").plan()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(duck_end, "_CHUNK_BYTES", 100)
+        patch.setattr(end, "PAGE_ROWS", 7)
+        return Done(home, new, before, planned, moved(home, new))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("packed", KEPT, ids=lambda path: path.name.split(".")[0])
 def test_stores_of_every_version_come_through_whole(
     packed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -53,25 +90,17 @@ def test_stores_of_every_version_come_through_whole(
     home = tmp_path / "old"
     home.mkdir()
     (home / "letta.duckdb").write_bytes(gzip.decompress(packed.read_bytes()))
-    first = moved(home, tmp_path / "new")
-    again = moved(tmp_path / "new", tmp_path / "newer")
-    assert digests(first) == digests(again)
-    assert first.rows > 90
-    before, after = (
-        every_table.contents(one / "letta.duckdb") for one in (home, tmp_path / "newer")
-    )
+    assert moved(home, tmp_path / "new").rows > 90
+    before, after = (every_table.contents(one / "letta.duckdb") for one in (home, tmp_path / "new"))
     assert before == after
 
 
-def test_every_table_and_every_column_comes_along(full: Path, tmp_path: Path) -> None:
-    before = every_table.contents(full / "letta.duckdb")
-    assert all(before.values()), "a table is not filled: see tests/every_table.py"
-    done = moved(full, tmp_path / "new")
-    assert every_table.contents(tmp_path / "new" / "letta.duckdb") == before
-    assert {one.name: one.rows for one in done.tables} == {
-        name: len(rows) for name, rows in before.items()
-    }
-    with duckdb.connect(tmp_path / "new" / "letta.duckdb") as connection:
+def test_every_table_and_every_column_comes_along(done: Done) -> None:
+    assert every_table.contents(done.new / "letta.duckdb") == done.rows
+    counts = {name: len(rows) for name, rows in done.rows.items()}
+    assert {one.name: one.rows for one in done.moved.tables} == counts
+    assert {one.name: one.rows for one in done.planned.tables} == counts
+    with duckdb.connect(done.new / "letta.duckdb") as connection:
         tables = {row[0] for row in connection.execute("SHOW TABLES").fetchall()}
         for shape in shapes.shapes():
             empty = [
@@ -82,19 +111,26 @@ def test_every_table_and_every_column_comes_along(full: Path, tmp_path: Path) ->
                 and (shape.name, name) not in every_table.NOBODY
             ]
             assert not empty, f"nothing stands in {empty} of {shape.name}"
-    assert tables == {*before, *shapes.NOT_COPIED}, "a table is neither copied nor said to stay"
+    assert tables == {*done.rows, *shapes.NOT_COPIED}, "a table is neither copied nor said to stay"
 
 
-def test_large_rows_come_a_few_at_a_time(
-    full: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(duck_end, "_CHUNK_BYTES", 100)
-    monkeypatch.setattr(end, "PAGE_ROWS", 7)
-    before = every_table.contents(full / "letta.duckdb")
-    moved(full, tmp_path / "new")
-    assert every_table.contents(tmp_path / "new" / "letta.duckdb") == before
+def test_the_folder_comes_along(done: Done) -> None:
+    new = done.new
+    assert done.moved.copied == done.planned.copied == ["server-token", "skills"]
+    assert done.moved.left == done.planned.left == ["chat_history", "damaged-20260101-1"]
+    assert (new / "skills" / "link" / "SKILL.md").read_text() == "Count them."
+    assert (new / "skills" / "link").is_symlink()
+    assert (new / "server-token").stat().st_mode & 0o777 == 0o600
+    assert (new / "chat_history").read_text() == "theirs"
+    assert not (new / "vectors").exists()
+
+
+def test_large_rows_come_a_few_at_a_time() -> None:
     pages = end.planned([(("a",), 5 << 20), (("b",), 5 << 20), (("c",), 90 << 20), (("d",), 1)])
     assert [(page.rows, page.last) for page in pages] == [(1, (key,)) for key in "abcd"]
+    assert end.single(2, 5 << 20) == [end.Page(2, ())]
+    assert end.single(2, 9 << 20) is None
+    assert end.single(0, 0) == []
 
 
 def test_a_digest_tells_what_engines_might_mix_up() -> None:
@@ -143,13 +179,17 @@ def test_a_run_that_goes_on_is_waited_for(
     assert not (tmp_path / "new").exists()
     database.run(lambda tx: agents.release(tx, ada.id, owner))
     database.close()
-    moved(home, tmp_path / "new")
+    planned = Move(home, str(tmp_path / "new")).plan()
+    assert (planned.there, (tmp_path / "new").exists()) == ("nothing", False)
+    with pytest.raises(InvalidInputError, match=r"is in .* already"):
+        Move(home, str(home / ".." / home.name))
 
 
-def test_others_wait_and_are_told_for_what(
-    full: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_others_wait_and_are_told_for_what(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also another mover: there are never two."""
+    full = tmp_path / "full"
+    full.mkdir()
+    every_table.open_database(full / "letta.duckdb", {}).close()
     monkeypatch.setenv("LETTA_STORE_WAIT", "0.1")
     told: list[str] = []
 
@@ -176,6 +216,7 @@ def test_others_wait_and_are_told_for_what(
 def test_a_copy_that_is_not_the_same_is_no_project(
     full: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """And what changed in the source since that try is mended in the next."""
     new = tmp_path / "new"
     write = duck_end.DuckEnd.write
 
@@ -190,23 +231,9 @@ def test_a_copy_that_is_not_the_same_is_no_project(
         Database(new).run(lambda tx: tx.query("SELECT 1"))
     with pytest.raises(StoreError, match=f"--home {full} --to {new} goes on with it"):
         backup(new, tmp_path)
-    source = Database(full)
-    source.run(lambda tx: settings.put(tx, "a", "b"))
-    source.close()
-    before = every_table.contents(full / "letta.duckdb")
-    moved(full, new)
-    assert every_table.contents(new / "letta.duckdb") == before
-
-
-def test_what_changed_since_a_try_is_mended(full: Path, tmp_path: Path) -> None:
-    new = tmp_path / "new"
-
-    def stop(share: float, told: str) -> None:
-        if share >= 0.95:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        Move(full, str(new)).run(stop)
+    other = every_table.fill(tmp_path / "other").parent
+    with pytest.raises(InvalidInputError, match=rf"holds a part of {full}"):
+        moved(other, new)
     with duckdb.connect(full / "letta.duckdb") as connection:
         for table, key in (("messages", "id"), ("settings", "key"), ("counters", "owner_id")):
             ids = [
@@ -217,46 +244,8 @@ def test_what_changed_since_a_try_is_mended(full: Path, tmp_path: Path) -> None:
         connection.execute("INSERT INTO settings VALUES ('fresh', 'x')")
         connection.execute("DELETE FROM passage_marks WHERE rowid < 3")
     before = every_table.contents(full / "letta.duckdb")
-    other = every_table.fill(tmp_path / "other", seed=1, rows=3).parent
-    with pytest.raises(InvalidInputError, match=rf"holds a part of {full}"):
-        moved(other, new)
     moved(full, new)
     assert every_table.contents(new / "letta.duckdb") == before
-
-
-def test_the_folder_comes_along(full: Path, tmp_path: Path) -> None:
-    (full / "skills" / "birds").mkdir(parents=True)
-    (full / "skills" / "birds" / "SKILL.md").write_text("Count them.")
-    (full / "skills" / "link").symlink_to("birds")
-    (full / "server-token").write_text("secret")
-    (full / "server-token").chmod(0o600)
-    (full / "damaged-20260101-1").mkdir()
-    (full / "vectors").mkdir()
-    new = tmp_path / "new"
-    (new / "skills").mkdir(parents=True)
-    (new / "chat_history").write_text("theirs")
-    (full / "chat_history").write_text("ours")
-    planned = Move(full, str(new)).plan()
-    done = moved(full, new)
-    assert done.copied == planned.copied == ["server-token", "skills"]
-    assert done.left == planned.left == ["chat_history", "damaged-20260101-1"]
-    assert (new / "skills" / "link" / "SKILL.md").read_text() == "Count them."
-    assert (new / "skills" / "link").is_symlink()
-    assert (new / "server-token").stat().st_mode & 0o777 == 0o600
-    assert (new / "chat_history").read_text() == "theirs"
-    assert not (new / "vectors").exists()
-
-
-def test_a_plan_changes_nothing(full: Path, tmp_path: Path) -> None:
-    before = every_table.contents(full / "letta.duckdb")
-    planned = Move(full, str(tmp_path / "new")).plan()
-    assert {one.name: one.rows for one in planned.tables} == {
-        name: len(rows) for name, rows in before.items()
-    }
-    assert planned.there == "nothing"
-    assert not (tmp_path / "new").exists()
-    with pytest.raises(InvalidInputError, match=r"is in .*full already"):
-        Move(full, str(full / ".." / "full"))
 
 
 def test_secrets_that_are_not_encrypted_stay(full: Path, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from letta_kernel.store.database_file import CONFIG, FILE, Settings
 from letta_kernel.store.duck_transaction import DuckTx
 from letta_kernel.store.lock import HomeLock
 from letta_kernel.store.lock_wait import LockWait
-from letta_kernel.store.move.end import End, Page, planned
+from letta_kernel.store.move.end import End, Page, planned, single
 from letta_kernel.store.move.shapes import Row, Shape
 from letta_kernel.store.moved import Note
 from letta_kernel.store.transaction import Tx
@@ -142,6 +142,12 @@ class DuckEnd(End):
     def _plan(self, shape: Shape) -> tuple[list[Page], bool]:
         """Return the pages of a table, and whether so many rows at once as DuckDB likes take too much."""
         if shape.name in self._plans:
+            return self._plans[shape.name]
+        count, size = self._query(
+            f'SELECT count(*), coalesce(sum({_size(shape)}), 0) FROM "{shape.name}" WHERE {shape.condition}'
+        )[0]
+        if (one := single(count, size)) is not None:
+            self._plans[shape.name] = one, False
             return self._plans[shape.name]
         most = [0, 0, 0]  # bytes of the last rows, by half chunks: any whole chunk is within three
         heaviest = 0

@@ -84,6 +84,13 @@ class End(ABC):
         """Take out all rows of a table and commit."""
 
 
+def single(rows: int, size: int) -> list[Page] | None:
+    """Return the pages of a table of so many rows and bytes, if one page takes them all."""
+    if rows > PAGE_ROWS or size > PAGE_BYTES:
+        return None
+    return [Page(rows, ())] if rows else []
+
+
 def planned(sizes: Iterable[tuple[Row, int]]) -> list[Page]:
     """Return how the rows of a table, given by key and bytes, are parted into pages."""
     found: list[Page] = []

@@ -7,7 +7,7 @@ rows are there and have been compared; then the source is marked as moved, and a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -55,7 +55,12 @@ def plan(source: End, target: End, look: Look) -> Planned:
 
 
 def move(
-    source: End, target: End, look: Look, tell: Progress, beside: Callable[[], None]
+    source: End,
+    target: End,
+    look: Look,
+    tell: Progress,
+    beside: Callable[[], None],
+    last: Callable[[], None],
 ) -> dict[str, Table]:
     """Copy a project and hand it over; return what was copied, by table.
 
@@ -64,6 +69,7 @@ def move(
     look : is given the source to read in, when it is known that it can be moved.
     tell : is told how far it has come.
     beside : copies what is not in the store, when all rows are there.
+    last : takes away what may not be there when the target begins to be the project.
 
     Raises
     ------
@@ -89,6 +95,7 @@ def move(
             if gone is None:
                 at = now().isoformat(timespec="seconds")
                 source.put_note(Note("source", note.id, target.shown, at))
+            last()
             target.put_note(None)
         return copying.tables
 
@@ -113,7 +120,7 @@ def back(end: End) -> Note:
 
 def _begin(
     stack: ExitStack, source: End, target: End, look: Look, *, make: bool
-) -> tuple[list[Shape], Note | None]:
+) -> tuple[Sequence[Shape], Note | None]:
     """Open both ends and see that a move can be; return the tables, and the note of one that has begun."""
     stack.callback(source.close)
     source.open(f"a move to {target.shown}", make=False)
@@ -160,7 +167,7 @@ def _check_free(source: End, look: Look) -> None:
         look(tx)
 
 
-def _check_empty(target: End, found: list[Shape]) -> None:
+def _check_empty(target: End, found: Sequence[Shape]) -> None:
     for shape in found:
         if shape.name not in _OWN and (rows := target.count(shape)):
             raise InvalidInputError(

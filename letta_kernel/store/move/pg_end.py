@@ -27,7 +27,7 @@ from letta_kernel.errors import (
 )
 from letta_kernel.store import moved, pg_connection, pg_errors
 from letta_kernel.store.driver import Conflict
-from letta_kernel.store.move.end import PAGE_ROWS, End, planned
+from letta_kernel.store.move.end import PAGE_ROWS, End, planned, single
 from letta_kernel.store.move.shapes import Row, Shape
 from letta_kernel.store.moved import Note
 from letta_kernel.store.pg_address import address
@@ -139,9 +139,16 @@ class PgEnd(End):
         with self._explained():
             reader.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             try:
-                plan = planned(self._sizes(shape, of))
+                found = reader.execute(
+                    f'SELECT count(*), coalesce(sum({_size(shape)}), 0) FROM "{shape.name}"'
+                    f" WHERE {shape.condition}"
+                ).fetchone()
+                plan = single(*(found or (0, 0)))
+                if plan is None:
+                    plan = planned(self._sizes(shape, of))
                 reader.execute(f"DECLARE moved_rows CURSOR FOR SELECT {shape.names} {of}")
                 for page in plan:
+                    self._connection.execute("SELECT 1")  # the right to be here alone is still ours
                     yield reader.execute(f"FETCH {page.rows} FROM moved_rows").fetchall()
             finally:
                 with contextlib.suppress(psycopg.Error):

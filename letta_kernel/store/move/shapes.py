@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any
 
 import duckdb
@@ -64,7 +65,8 @@ class Shape:
         return tuple(row[place] for place in self.places)
 
 
-def shapes() -> list[Shape]:
+@cache
+def shapes() -> tuple[Shape, ...]:
     """Return the tables that are copied, as the migrations of this version make them."""
     with closing(duckdb.connect(":memory:", config=CONFIG)) as connection:
         for sql in migrations.MIGRATIONS:
@@ -82,11 +84,11 @@ def shapes() -> list[Shape]:
                 " WHERE constraint_type = 'PRIMARY KEY'"
             ).fetchall()
         )
-    return [
+    return tuple(
         Shape(table, tuple(found), tuple(keys.get(table, ())))
         for table, found in columns.items()
         if table not in NOT_COPIED
-    ]
+    )
 
 
 def kept(row: Row) -> Row:
