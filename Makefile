@@ -3,7 +3,7 @@
 .DEFAULT_GOAL := help
 # Where it is set every process of the tests, some thousands, would compile all modules anew.
 unexport PYTHONDONTWRITEBYTECODE
-.PHONY: help demo lab test test-long test-oldest test-collaboration test-hub test-deployment check lint front-end-test rewritten bench clean chromium postgresql deployment
+.PHONY: help demo lab test test-long test-oldest test-collaboration test-hub test-deployment check lint front-end-test rewritten bench clean chromium postgresql pgbouncer deployment
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -60,11 +60,12 @@ test: $(VENV)/installed-test chromium postgresql
 test-postgres: $(VENV)/installed-test postgresql
 	LETTA_TEST_STORE=postgresql $(PYTEST) $(WORKERS) tests/store tests/faults
 
-test-long: test test-oldest test-collaboration test-hub deployment
+test-long: test test-oldest test-collaboration test-hub pgbouncer deployment
 	$(call install,--no-build-isolation --editable '.[multilingual]')  # 91 MB, for one test
 	$(PYTEST) tests/memory/test_memory_embedders.py
 	$(PYTEST) -m slow --ignore tests/browser/test_browser_collaboration.py --ignore tests/hub
 	LETTA_TEST_STORE=postgresql $(PYTEST) $(WORKERS) tests/service tests/agent tests/server
+	LETTA_TEST_STORE=pgbouncer $(PYTEST) $(WORKERS) tests/store
 
 # Where notebooks are shared by several people at a time.
 test-collaboration: $(VENV)/installed-test chromium
@@ -161,6 +162,13 @@ chromium:
 	{ command -v apt-get >/dev/null && $$root apt-get update -qq \
 		&& $$root apt-get install -qqy --no-install-recommends chromium fonts-dejavu-core; } \
 	|| { echo 'The browser tests need Chromium: install it, or name a Chrome by CHROMIUM=/path/to/chrome' >&2; exit 1; }
+
+pgbouncer:
+	@PATH="$$PATH:/usr/sbin:/usr/local/sbin"; command -v pgbouncer >/dev/null && exit 0; \
+	root=; [ "$$(id -u)" = 0 ] || root='sudo -n'; \
+	{ command -v apt-get >/dev/null && $$root apt-get update -qq \
+		&& $$root apt-get install -qqy --no-install-recommends pgbouncer; } \
+	|| { echo 'The long tests need PgBouncer: install it, so that pgbouncer is found' >&2; exit 1; }
 
 postgresql:
 	@command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 && exit 0; \

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -12,6 +13,7 @@ import postgres
 import pytest
 from agent_bench import Bench
 from object_storage import ObjectStorage, environment
+from pooler import Pooler
 from postgres import Cluster
 from scripted_server import ScriptedServer
 
@@ -115,8 +117,11 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Cluster:
 @pytest.fixture(scope="session", autouse=True)
 def _store(request: pytest.FixtureRequest) -> Iterator[None]:
     """Where the stores of tests are in PostgreSQL, each project folder has a project of its own there."""
-    with pytest.MonkeyPatch.context() as patch:
-        if postgres.WANTED:
+    with pytest.MonkeyPatch.context() as patch, contextlib.ExitStack() as stack:
+        if postgres.POOLED:
+            one = Pooler(request.getfixturevalue("cluster"), Path(f"/tmp/letta-pgb-{os.getpid()}"))
+            patch.setenv("LETTA_STORE", stack.enter_context(one).url("{folder}"))
+        elif postgres.WANTED:
             patch.setenv("LETTA_STORE", request.getfixturevalue("cluster").url("{folder}"))
         yield
 

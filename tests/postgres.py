@@ -1,6 +1,7 @@
 """A PostgreSQL server for the tests, thrown away at their end: one for all workers, one project for each test.
 
-Where `LETTA_TEST_STORE` is ``postgresql``, the fixtures that make stores make them there. The server takes
+Where `LETTA_TEST_STORE` is ``postgresql``, the fixtures that make stores make them there; where it is
+``pgbouncer``, they reach it through one. The server takes
 connections by a socket in a folder of its own alone, and never asks for a password unless it is told to.
 """
 
@@ -17,17 +18,21 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import psycopg
 from filelock import FileLock
 
-WANTED = os.environ.get("LETTA_TEST_STORE") == "postgresql"
+POOLED = os.environ.get("LETTA_TEST_STORE") == "pgbouncer"
+"""Whether they are reached through PgBouncer, too."""
+WANTED = POOLED or os.environ.get("LETTA_TEST_STORE") == "postgresql"
 """Whether the stores of tests are in PostgreSQL."""
 
 # A crash of the machine may take the tests' rows: nobody needs them then.
 _QUICK = "fsync=off synchronous_commit=off full_page_writes=off max_wal_size=4GB autovacuum_naptime=10min"
 _SETTINGS = "max_connections=300 max_pred_locks_per_transaction=256 shared_buffers=64MB log_min_messages=fatal"
+_SETTINGS += " password_encryption=scram-sha-256"  # as it is from version 14 on
 GUARDED = "guarded"
 """A database that asks for passwords, once somebody has made it."""
 _RULES = f"""
@@ -75,8 +80,7 @@ class Cluster:
     def make(self) -> None:
         """Make an empty one, in a second."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        if os.getuid() == 0:  # which PostgreSQL refuses to run as
-            shutil.chown(self.folder, _someone().pw_uid, _someone().pw_gid)
+        as_someone(self.folder)
         self._call(
             "initdb", "--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C.UTF-8",
             "--no-sync", "--pgdata", str(self._data),
@@ -128,17 +132,25 @@ class Cluster:
         )
 
     def _call(self, program: str, *arguments: str) -> None:
-        user = {"user": _someone().pw_uid, "group": _someone().pw_gid} if os.getuid() == 0 else {}
         done = subprocess.run(
             [programs() / program, *arguments],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            text=True, cwd=self.folder, start_new_session=True,
-            **({**user, "extra_groups": []} if user else {}),  # type: ignore[arg-type]
+            text=True, cwd=self.folder, start_new_session=True, **as_someone(),
         )  # fmt: skip
         if done.returncode:
             log = self.folder / "log"
             said = log.read_text()[-2000:] if log.exists() else ""
             raise RuntimeError(f"{program}: {done.stdout}\n{said}")
+
+
+def as_someone(folder: Path | None = None) -> dict[str, Any]:
+    """Return `subprocess` options for programs that refuse to run as root, and give them *folder*."""
+    if os.getuid() != 0:
+        return {}
+    user = _someone()
+    if folder is not None:
+        shutil.chown(folder, user.pw_uid, user.pw_gid)
+    return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
 
 
 def _someone() -> pwd.struct_passwd:

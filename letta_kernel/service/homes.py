@@ -146,6 +146,11 @@ class SchemaHomes:
         self._sql = pg_people
         self._url = url
         self._address = pg_address.address(url, folder)
+        if self._address.pooled:
+            raise InvalidInputError(
+                "Persons each have a role, which a pooler would mix up: name the server itself, without"
+                " pooler=transaction."
+            )
         self.folder = folder
         self._asking: Any = None
         self._lock = threading.Lock()

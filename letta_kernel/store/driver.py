@@ -10,7 +10,7 @@ from typing import ClassVar, TypeVar
 
 from letta_kernel import metrics
 from letta_kernel.concurrency import Uninterrupted, obey_stop
-from letta_kernel.errors import ConflictError, StoreError
+from letta_kernel.errors import ConflictError, LettaError, StoreBusyError, StoreError
 from letta_kernel.store.transaction import Tx
 
 T = TypeVar("T")
@@ -20,6 +20,23 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.004, 0.25  # seconds before a transaction is tr
 
 class Conflict(Exception):
     """Another writer changed the same rows meanwhile: try the whole transaction again."""
+
+    def given_up(self) -> LettaError:
+        """Return what to raise once there is no more time to try."""
+        if isinstance(self.__cause__, LettaError):
+            return self.__cause__
+        return ConflictError("Others keep changing the same thing: nothing was changed. Try again.")
+
+
+class Locked(Conflict):
+    """Another program keeps the rows locked."""
+
+    def given_up(self) -> LettaError:
+        """Return what to raise once there is no more time to wait for it."""
+        return StoreBusyError(
+            "Another program keeps rows of the store locked: nothing was changed. Try again, or let an"
+            " administrator look in pg_locks who it is."
+        )
 
 
 class Driver(ABC):
@@ -141,18 +158,19 @@ def repeat(attempt: Callable[[], None], until: float) -> None:
     ------
     ConflictError
         Others kept changing the same rows.
+    StoreBusyError
+        Others have locked them.
     """
     pause = _FIRST_PAUSE
     while True:
         try:
             return attempt()
-        except Conflict:
+        except Conflict as conflict:
             metrics.STORE_RETRIES.add()
             wait = random.uniform(0, pause)  # or those who met would meet again
+            given_up = conflict.given_up()
         if time.monotonic() + wait > until:
-            raise ConflictError(
-                "Others keep changing the same thing: nothing was changed. Try again."
-            )
+            raise given_up
         obey_stop()
         time.sleep(wait)
         pause = min(2 * pause, _LONGEST_PAUSE)

@@ -15,7 +15,7 @@ from psycopg.pq import TransactionStatus
 
 from letta_kernel import private, settings
 from letta_kernel.concurrency import Uninterrupted, obey_stop
-from letta_kernel.errors import ConflictError, StoreBusyError, StoreError
+from letta_kernel.errors import ConflictError, ReadOnlyError, StoreBusyError, StoreError
 from letta_kernel.store import driver, pg_connection, pg_copies, pg_errors
 from letta_kernel.store.driver import Conflict, Driver
 from letta_kernel.store.duck import keep_for_ever
@@ -50,7 +50,6 @@ class PgDriver(Driver):
         self._timeout = timeout
         self._most = settings.STORE_CONNECTIONS()
         self._schema = self._address.project
-        self._refusal: str | None = None  # why nothing can be written
         self._clock = Clock()
         self._begin_in_this_process()
 
@@ -72,6 +71,14 @@ class PgDriver(Driver):
     def where(self) -> str:
         """Where the rows are, for messages."""
         return str(self._address)
+
+    @property
+    def _wait(self) -> float:
+        return settings.STORE_WAIT() if self._timeout is None else self._timeout
+
+    @property
+    def _limits(self) -> str:
+        return pg_connection.limits("SET LOCAL", self._wait)
 
     def exists(self) -> bool:
         """Whether the project is there; once it is, nobody is asked again."""
@@ -162,12 +169,12 @@ class PgDriver(Driver):
             self._enter(thread, wait)
             connection = self._take()
             wait.over()
-            self._make(connection)
-            if level is Level.STRICT and self._refusal is not None:
+            refusal = self._make(connection)
+            if level is Level.STRICT and refusal is not None:
                 level = Level.LOOSE  # a server that only follows another knows no other
-            begin = begins(self._schema, level, self._address.pooled)
+            begin = begins(self._schema, level, self._limits if self._address.pooled else "")
             end = ends(self._schema)
-            tx = PgTx(connection, begin, end, self.where, self._clock, self._refusal)
+            tx = PgTx(connection, begin, end, self.where, self._clock, refusal)
             self._busy[thread] = tx
             driver.perform(tx, work, committed, tx.commit, lambda: None)
             reusable = True
@@ -212,7 +219,7 @@ class PgDriver(Driver):
         try:
             with self._told():
                 self._name_project(connection)
-                pg_connection.settle(connection, self._address)
+                pg_connection.settle(connection, self._address, self._wait)
         except BaseException:
             connection.close()
             raise
@@ -233,18 +240,24 @@ class PgDriver(Driver):
         self._vain = None
         return connection
 
-    def _make(self, connection: Connection) -> None:
-        """Make the project, or bring it up to date, before a connection is first used for a transaction."""
-        if connection not in self._ready:
-            with self._told():
-                self._refusal = pg_connection.bring_up_to_date(
-                    connection, self._address, self._schema
-                )
+    def _make(self, connection: Connection) -> str | None:
+        """Make the project, or bring it up to date, before a connection is first used for a transaction.
+
+        Return why nothing can be written, which may pass: it is looked again each time.
+        """
+        if connection in self._ready:
+            return None
+        with self._told():
+            refusal = pg_connection.bring_up_to_date(
+                connection, self._address, self._schema, known=self._exists
+            )
+        if refusal is None:
             self._ready.add(connection)
-            if not self._mended:
-                self._mended = True
-                private.mend(self._home)  # keys and indexes still lie there
-            self._exists = True
+        if not self._mended:
+            self._mended = True
+            private.mend(self._home)  # keys and indexes still lie there
+        self._exists = True
+        return refusal
 
     def _looked(self, look: Callable[[Connection], T]) -> T:
         """Return what *look* finds outside of transactions; no project is made for it."""
@@ -360,7 +373,7 @@ class _Met:
     """What one transaction has met so far that trying it again may mend."""
 
     def __init__(self) -> None:
-        self._lost = self._taken = 0
+        self._lost = self._taken = self._refused = 0
 
     @contextlib.contextmanager
     def forgiven(self, store: PgDriver, wait: LockWait) -> Iterator[None]:
@@ -370,15 +383,24 @@ class _Met:
         except ConnectionLost as error:
             store.close()  # the server was restarted, perhaps: what is idle is lost, too
             self._lost += 1
+            told = StoreError(
+                f"The connection to {store.where} broke ({error}): nothing was saved. Try again."
+            )
             if self._lost > 1:
-                raise StoreError(
-                    f"The connection to {store.where} broke ({error}): nothing was saved. Try again."
-                ) from error
-            raise Conflict from error
+                raise told from error
+            raise Conflict from told
         except UnreachableError as error:
             if not store.reached or time.monotonic() > wait.began + _RESTARTS:
                 raise
             raise Conflict from error  # it is being restarted, perhaps
+        except ReadOnlyError as error:
+            if not pg_errors.takes_no_writes(error.__cause__):
+                raise
+            store.close()  # another has taken its place, perhaps, which a new connection finds
+            self._refused += 1
+            if self._refused > 1:
+                raise
+            raise Conflict from error
         except ConflictError as error:
             # Another's value, perhaps, which this transaction could not see.
             if not isinstance(error.__cause__, psycopg.errors.UniqueViolation):

@@ -38,6 +38,14 @@ class Address:
     pooled: bool = False
 
     @property
+    def role(self) -> str:
+        """The role that connections act as from their start; empty where it is the one that logs in."""
+        found = re.search(
+            r"-c\s*role=(\S+)", str(conninfo_to_dict(self.conninfo).get("options", ""))
+        )
+        return found[1] if found else ""
+
+    @property
     def shown(self) -> str:
         """The address as it may be shown and typed again: without a password."""
         parts = urlsplit(self.conninfo)

@@ -29,8 +29,11 @@ _DEFAULTS = {
 }
 CHANGES = "changes"
 """The sequence that counts the commits of a project (`pg_transaction.ends`)."""
-_LOCK_WAIT = 10  # seconds that a statement waits for a row that another transaction changes
-_STOPPED = 60  # seconds after which the transaction of a client that does nothing is ended
+_OLDEST = 13  # of PostgreSQL's versions; the tests pass with this one
+_LOCK_WAIT = (
+    10.0  # seconds that a statement waits for a row that another transaction changes, at most
+)
+_STOPPED = 60.0  # seconds after which the transaction of a client that does nothing is ended
 _PREPARE_AFTER = 2  # uses of a statement
 _PREPARED = 400  # statements kept prepared
 
@@ -72,6 +75,11 @@ def connect(address: Address, timeout: float | None = None) -> Connection:
         failed = pg_errors.explain_connecting(error, address.place)
     if failed is not None:  # here, and not above: without the driver's own error behind it
         raise failed
+    if (there := connection.info.server_version // 10_000) < _OLDEST:
+        connection.close()
+        raise StoreError(
+            f"{address.place} is PostgreSQL {there}: letta-kernel needs {_OLDEST} or later."
+        )
     for kind in ("json", "jsonb"):
         connection.adapters.register_loader(kind, _Text)
     connection.adapters.register_loader("numeric", _Number)
@@ -80,20 +88,37 @@ def connect(address: Address, timeout: float | None = None) -> Connection:
     return connection
 
 
-def limits(word: str) -> str:
-    """Return statements that limit how long others may take; *word* is ``SET``, or ``SET LOCAL``."""
+def limits(word: str, wait: float) -> str:
+    """Return statements that limit how long others may take.
+
+    Parameters
+    ----------
+    word : ``SET``, or ``SET LOCAL``.
+    wait : seconds that a request waits for others.
+    """
     known = {
-        "statement_timeout": f"{transaction.READ_LIMIT:g}s",
-        "lock_timeout": f"{_LOCK_WAIT}s",
-        "idle_in_transaction_session_timeout": f"{_STOPPED}s",
+        "statement_timeout": transaction.READ_LIMIT,
+        "lock_timeout": max(0.05, min(_LOCK_WAIT, wait)),
+        "idle_in_transaction_session_timeout": _STOPPED,
     }
-    return "; ".join(f"{word} {name} = '{value}'" for name, value in known.items())
+    return "; ".join(f"{word} {name} = {round(1000 * value)}" for name, value in known.items())
 
 
-def settle(connection: Connection, address: Address) -> None:
-    """Set limits for as long as a connection lives, where it is ours for that long."""
+def settle(connection: Connection, address: Address, wait: float = _LOCK_WAIT) -> None:
+    """Set `limits` for as long as a connection lives, where it is ours for that long.
+
+    Raises
+    ------
+    StoreError
+        It does not act as the role it is to act as.
+    """
     if not address.pooled:
-        connection.execute(limits("SET"))
+        connection.execute(limits("SET", wait))
+    if address.role and connection.execute("SELECT current_user").fetchone() != (address.role,):
+        raise StoreError(
+            f"{address.place} lets nobody act as {address.role}: if a pooler passes no options on, name the"
+            " server itself."
+        )
 
 
 def version(connection: Connection, schema: str) -> int | None:
@@ -143,16 +168,26 @@ def is_superuser(connection: Connection) -> bool:
 def vacuum(connection: Connection, address: Address, schema: str, tables: Sequence[str]) -> None:
     """Let the server overwrite what was deleted from *tables*."""
     named = sql.SQL(", ").join(sql.Identifier(schema, table) for table in tables)
+    text = sql.SQL("VACUUM {}").format(named).as_string(connection)
+    if (
+        address.pooled
+    ):  # what would be set here is another's the next moment; it is not limited there anyway
+        connection.execute(text)
+        return
     connection.execute("SET statement_timeout = 0")
     try:
-        connection.execute(sql.SQL("VACUUM {}").format(named).as_string(connection))
+        connection.execute(text)
     finally:
-        connection.execute("RESET statement_timeout")
-        settle(connection, address)
+        connection.execute(f"SET statement_timeout = {round(1000 * transaction.READ_LIMIT)}")
 
 
 def bring_up_to_date(
-    connection: Connection, address: Address, schema: str, *, moving: bool = False
+    connection: Connection,
+    address: Address,
+    schema: str,
+    *,
+    known: bool = False,
+    moving: bool = False,
 ) -> str | None:
     """Make the project if it is not there, and run the migrations that are missing.
 
@@ -160,16 +195,21 @@ def bring_up_to_date(
 
     Parameters
     ----------
+    known : it was there before: it is not made anew.
     moving : it may be half a copy, or have moved.
 
     Raises
     ------
     StoreError
-        The project was written by a newer version of this package, or is half a copy, or the role may not
-        make it.
+        The project was written by a newer version of this package, or is half a copy, or is known and there
+        no more, or the role may not make it.
     """
     found = version(connection, schema)
     _check(found, address)
+    if found is None and known:
+        raise StoreError(
+            f"{address} is gone, which was there before: put it back, or start again to begin a new one."
+        )
     refusal = _refusal(connection, address, schema)
     if found is not None and not moving:
         refusal = _moved(connection, address, schema) or refusal

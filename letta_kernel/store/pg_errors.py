@@ -15,11 +15,12 @@ from letta_kernel.errors import (
     StoreError,
 )
 from letta_kernel.store import moved, transaction
-from letta_kernel.store.driver import Conflict
+from letta_kernel.store.driver import Conflict, Locked
 
 _PREFIX = re.compile(
     r"^(?:connection (?:failed|is bad): )?connection to server (?:at|on) .*? failed: "
 )
+_CONNECTION = "08"  # of SQLSTATE, the class of what happens to connections
 _CONFLICTS = (pg.SerializationFailure, pg.DeadlockDetected, pg.LockNotAvailable)
 
 
@@ -48,7 +49,20 @@ def breaks_connection(error: BaseException) -> bool:
     if isinstance(error, pg.FeatureNotSupported) and "cached plan" in str(error):
         return True  # a table was changed under a prepared statement: another connection has none
     return isinstance(error, ended) or (
-        isinstance(error, psycopg.OperationalError | psycopg.InterfaceError) and not error.sqlstate
+        isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
+        and (error.sqlstate or _CONNECTION).startswith(_CONNECTION)
+    )
+
+
+def is_undone(error: BaseException) -> bool:
+    """Whether a commit that failed with *error* has surely saved nothing."""
+    return isinstance(error, pg.SerializationFailure | pg.DeadlockDetected | psycopg.IntegrityError)
+
+
+def takes_no_writes(error: BaseException | None) -> bool:
+    """Whether a server says by *error* that it only follows another, or has been made read-only."""
+    return isinstance(error, pg.ReadOnlySqlTransaction) or (
+        isinstance(error, pg.FeatureNotSupported) and "hot standby" in str(error)
     )
 
 
@@ -62,7 +76,9 @@ def explain(error: BaseException, where: str) -> Exception:
     """Return the error to raise instead of the driver's *error* of a statement; *where* the rows are."""
     line = line_of(error)
     if is_conflict(error):
-        return Conflict(line)
+        return (Locked if isinstance(error, pg.LockNotAvailable) else Conflict)(line)
+    if isinstance(error, pg.ProtocolViolation):  # what a pooler calls whatever it has to say
+        return UnreachableError(f"{where} has no connection to give ({line}): try again.")
     if breaks_connection(error):
         return ConnectionLost(line)
     if isinstance(error, psycopg.Error) and error.sqlstate in (moved.BUSY, moved.GONE):
@@ -73,7 +89,7 @@ def explain(error: BaseException, where: str) -> Exception:
         return StoreError(
             f"A statement took more than {transaction.READ_LIMIT:g} s and was given up: ask for less at once."
         )
-    if isinstance(error, pg.ReadOnlySqlTransaction):
+    if takes_no_writes(error):
         return ReadOnlyError(
             f"{where} can only be read: name the server that takes writes in LETTA_STORE."
         )
@@ -120,13 +136,20 @@ _REFUSED: list[tuple[tuple[str, ...], str]] = [
         ("permission denied for database",),
         "refuses this role ({}): let its owner grant CONNECT to it",
     ),
+    (
+        ("unsupported startup parameter",),
+        "is behind a pooler that lets some options not pass ({}): leave them out, or name the server itself",
+    ),
     (("certificate", "ssl"), "cannot be reached safely ({}): see to sslmode in LETTA_STORE"),
 ]
 """What a server, or libpq, says that does not pass, and what is said of it; dots stand for anything."""
 
 _AWAY: list[tuple[tuple[str, ...], str]] = [
     (
-        ("too many clients", "too many connections", "remaining connection slots"),
+        (
+            *("too many clients", "too many connections", "remaining connection slots"),
+            "no more connections allowed",
+        ),
         "has no connection left: try again, or lower LETTA_STORE_CONNECTIONS of those who use it",
     ),
     (

@@ -17,8 +17,7 @@ from psycopg import sql
 
 from letta_kernel.errors import StoreError
 from letta_kernel.store import pg_errors
-from letta_kernel.store.pg_connection import CHANGES, Connection, limits
-from letta_kernel.store.pg_errors import ConnectionLost
+from letta_kernel.store.pg_connection import CHANGES, Connection
 from letta_kernel.store.transaction import Tx
 
 if TYPE_CHECKING:
@@ -40,17 +39,17 @@ class Level(StrEnum):
 
 
 @lru_cache(maxsize=256)
-def begins(schema: str, level: Level, pooled: bool) -> str:
+def begins(schema: str, level: Level, limited: str = "") -> str:
     """Return what begins a transaction.
 
-    The search path is set for it alone, and where a pooler is between all else, too: the next transaction may
-    get another connection, and another program this one.
+    The search path is set for it alone, and where a pooler is between the limits that are set by *limited*,
+    too: the next transaction may get another connection, and another program this one.
     """
     name = sql.Identifier(schema).as_string()
     text = (
         f"BEGIN ISOLATION LEVEL {level}; SET LOCAL search_path = {name}; SET LOCAL TimeZone = 'UTC'"
     )
-    return f"{text}; {limits('SET LOCAL')}" if pooled else text
+    return f"{text}; {limited}" if limited else text
 
 
 @lru_cache(maxsize=256)
@@ -156,7 +155,7 @@ class PgTx(Tx):
         Raises
         ------
         StoreError
-            The connection broke meanwhile: nobody knows whether it is committed.
+            Something happened meanwhile: nobody knows whether it is committed.
         """
         if not self.begun:
             return
@@ -171,13 +170,12 @@ class PgTx(Tx):
             log.warning("A change in %s was saved and not counted", self._where)
         except psycopg.Error as error:
             self.failure = error
-            explained = pg_errors.explain(error, self._where)
-            if isinstance(explained, ConnectionLost) and self.touched:
+            if self.touched and not pg_errors.is_undone(error):
                 raise StoreError(
-                    f"The connection to {self._where} broke while it saved: look whether what you did"
-                    " is there before you do it again."
+                    f"{self._where} broke off while it saved ({pg_errors.line_of(error)}): look whether what"
+                    " you did is there before you do it again."
                 ) from error
-            raise explained from error
+            raise pg_errors.explain(error, self._where) from error
 
     def stamp(self, *tables: str) -> tuple[int, ...] | None:
         """Return None: others may write at any time."""

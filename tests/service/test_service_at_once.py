@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from pooler import Pooler, needed
 
 from letta_kernel.errors import LettaError
 from letta_kernel.messages import RunEnded
@@ -22,16 +25,24 @@ ROUNDS = 4
 Act = Callable[[AgentService, int, int], object]
 
 
-@pytest.fixture(params=["duckdb", "postgresql"])
+@pytest.fixture(
+    params=["duckdb", "postgresql", pytest.param("pgbouncer", marks=[pytest.mark.slow, needed])]
+)
 def services(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[list[AgentService]]:
     """Several services on one project, each with connections of its own, as several processes have them."""
-    wanted = request.param == "postgresql"
-    store = request.getfixturevalue("cluster").url("{folder}") if wanted else ""
-    found = [AgentService(tmp_path / "home", store=store) for _ in range(MANY)]
-    found[0].agents.create("first")
-    yield found
-    for service in found:
-        service.close()
+    with contextlib.ExitStack() as stack:
+        store = ""
+        if request.param != "duckdb":
+            cluster = request.getfixturevalue("cluster")
+            store = cluster.url("{folder}")
+        if request.param == "pgbouncer":
+            pooler = Pooler(cluster, Path(f"/tmp/letta-pgb-once-{os.getpid()}"))
+            store = stack.enter_context(pooler).url("{folder}")
+        found = [
+            stack.enter_context(AgentService(tmp_path / "home", store=store)) for _ in range(MANY)
+        ]
+        found[0].agents.create("first")
+        yield found
 
 
 def together(services: list[AgentService], act: Act, rounds: int = ROUNDS) -> Counter[str]:

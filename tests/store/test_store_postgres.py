@@ -45,10 +45,19 @@ class Place:
         """End the connections of this project at the server; return how many there were."""
         with self.cluster.connect() as connection:
             rows = connection.execute(
-                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = %s",
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = %s",
                 [self.name],
             ).fetchall()
+        self.wait_until_alone()
         return len(rows)
+
+    def wait_until_alone(self) -> None:
+        """Wait until this project has no connection to the server."""
+        with self.cluster.connect() as connection:
+            while connection.execute(
+                "SELECT 1 FROM pg_stat_activity WHERE application_name = %s", [self.name]
+            ).fetchone():
+                pass
 
 
 _made: list[int] = []
@@ -369,6 +378,102 @@ def test_connections_are_shared_and_waited_for(
     go_on.set()
     thread.join()
     assert database.run(names) == []
+
+
+def test_who_meets_a_lock_of_a_stranger_is_told_in_time(notes: Database, place: Place) -> None:
+    hasty = place.database(timeout=0.3)
+    with place.cluster.connect() as stranger, stranger.transaction():
+        stranger.execute(f"LOCK TABLE {place.name}.notes")
+        assert "pg_locks" in refusal(lambda: hasty.run(lambda tx: note(tx, 1)))
+        assert "pg_locks" in refusal(lambda: numbers(hasty))
+    assert hasty.run(lambda tx: note(tx, 2)) == 2
+    assert numbers(notes) == [2]
+
+
+def test_a_role_that_has_all_its_connections(cluster: Cluster, place: Place) -> None:
+    place.do(
+        "CREATE ROLE few_{0} LOGIN CONNECTION LIMIT 1; CREATE SCHEMA {0} AUTHORIZATION few_{0}"
+    )
+    one = place.database(timeout=0.3, user=f"few_{place.name}")
+    assert one.run(names) == []  # and keeps its connection
+    other = place.database(timeout=0.3, user=f"few_{place.name}")
+    assert "no connection left" in refusal(lambda: other.run(names))
+    one.close()
+    assert other.run(names) == []
+
+
+def test_a_password_that_is_changed_meanwhile(
+    cluster: Cluster, guarded: str, home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    kept = tmp_path / "pgpass"
+    monkeypatch.setenv("PGPASSFILE", str(kept))
+
+    def change(password: str, *, known: bool) -> None:
+        with cluster.connect() as connection:
+            connection.execute(
+                sql.SQL("ALTER ROLE {} PASSWORD {}").format(
+                    sql.Identifier(guarded), sql.Literal(password)
+                )
+            )
+        if known:
+            kept.write_text(f"*:*:*:{guarded}:{password}\n")
+            kept.chmod(0o600)
+
+    change(SECRET, known=True)
+    database = Database(home, store=cluster.url(user=guarded, database=GUARDED))
+    database.run(lambda tx: tx.execute("CREATE TABLE notes (id bigint PRIMARY KEY, text text)"))
+    database.run(lambda tx: note(tx, 1))
+    try:
+        change("another", known=False)
+        database.run(lambda tx: note(tx, 2))  # who is in stays in
+        database.close()
+        assert "password" in refusal(lambda: database.run(lambda tx: note(tx, 3)))
+        change("another", known=True)
+        database.run(lambda tx: note(tx, 4))
+        assert numbers(database) == [1, 2, 4]
+    finally:
+        change(SECRET, known=True)
+        database.close()
+
+
+def test_a_project_that_is_dropped_is_not_made_anew_by_who_knew_it(place: Place) -> None:
+    database = place.database()
+    database.run(lambda tx: agents.add(tx, AgentState(name="ada")))
+    place.do("DROP SCHEMA {} CASCADE")
+    assert "dropped" in refusal(lambda: database.run(names))  # by a connection of before
+    database.close()
+    assert "was there before" in refusal(lambda: database.run(names))
+    assert place.database().run(names) == []  # a program that begins afterwards begins a new one
+    assert database.run(names) == []
+
+
+def test_a_transaction_that_dawdles_is_undone(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("letta_kernel.store.pg_connection._STOPPED", 0.2)
+    database = place.database()
+    database.run(lambda tx: tx.execute("CREATE TABLE notes (id bigint PRIMARY KEY, text text)"))
+    tries: list[int] = []
+
+    def work(tx: Tx, number: int, times: int) -> int:
+        tries.append(1)
+        note(tx, number)
+        if len(tries) <= times:
+            place.wait_until_alone()
+        return note(tx, number + 1)
+
+    assert database.run(lambda tx: work(tx, 1, 1)) == 2  # the second time it was quicker
+    tries.clear()
+    assert "nothing was saved" in refusal(lambda: database.run(lambda tx: work(tx, 3, 99)))
+    assert numbers(database) == [1, 2]
+
+
+def test_a_server_that_takes_no_writes_any_more_is_left(notes: Database) -> None:
+    notes.run(lambda tx: note(tx, 1))
+    (connection, _), *_ = notes.driver._idle  # type: ignore[attr-defined]
+    connection.execute("SET default_transaction_read_only = on")  # as after a failover behind it
+    assert notes.run(lambda tx: note(tx, 2)) == 2
+    assert numbers(notes) == [1, 2]
 
 
 def test_statements_that_take_too_long_are_given_up(

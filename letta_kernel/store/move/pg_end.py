@@ -118,7 +118,7 @@ class PgEnd(End):
     @contextlib.contextmanager
     def reading(self) -> Iterator[Tx]:
         """Give a transaction that is only read."""
-        begin, end = begins(self._schema, Level.LOOK, False), ends(self._schema)
+        begin, end = begins(self._schema, Level.LOOK), ends(self._schema)
         tx = PgTx(self._reading, begin, end, self.shown, Clock(), "It is being moved.")
         try:
             yield tx
