@@ -15,6 +15,7 @@ StopReason = Literal[
     "invalid_tool_call",
     "max_steps",
     "max_tokens_exceeded",
+    "insufficient_credits",
     "no_tool_call",
     "tool_rule",
     "cancelled",
@@ -30,6 +31,7 @@ MEANINGS: dict[StopReason, Meaning] = {
     # A limit somebody set was reached: what was done is done, and a further message goes on from there.
     "max_steps": "limit",
     "max_tokens_exceeded": "limit",
+    "insufficient_credits": "limit",  # a person's quota
     "no_tool_call": "limit",
     "error": "failed",
     "llm_api_error": "failed",

@@ -85,6 +85,7 @@ class LettaAgent:
     params : sampling parameters of the model.
     notices : what to tell the person at the start.
     budget : what the run may take.
+    allowed : told what the run has taken, before each further step; returns what keeps it from that.
     compaction : what is summarised when the window is full.
     form : what the answer must be; None for free text.
     following : messages to add behind the results of calls that waited, for the same turn to answer.
@@ -113,6 +114,7 @@ class LettaAgent:
         params: dict[str, Any] | None = None,
         notices: Sequence[Notice] = (),
         budget: Budget | None = None,
+        allowed: Callable[[Usage], LettaError | None] | None = None,
         compaction: Mode = "sliding_window",
         form: AnswerForm | None = None,
         following: Sequence[Message] = (),
@@ -140,6 +142,7 @@ class LettaAgent:
         self.cites = list(cites)
         self.notices = notices
         self.budget = budget or Budget()
+        self.allowed = allowed
         self.following = [*following]
         self.stops = self.caller.stops = calls.stops = stops
         if stops is not None:
@@ -259,6 +262,10 @@ class LettaAgent:
                     nudged = nudged or after is not None
             if reason is None and (error := self.budget.used_up(self._taken())):
                 reason = "max_tokens_exceeded"
+            if reason is None and self.allowed is not None:
+                # Without the runs of others that it asked for: these are counted themselves.
+                error = self.allowed(self._usage + work.usage)
+                reason = "insufficient_credits" if error is not None else None
             if reason is None and number >= max_steps:
                 reason = "max_steps"
                 error = LettaError(

@@ -14,6 +14,7 @@ from letta_kernel.commands.spec import argument, command, option
 from letta_kernel.commands.tokens import Right
 from letta_kernel.errors import InvalidInputError, NotFoundError
 from letta_kernel.ids import now
+from letta_kernel.users import checked_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,9 +48,12 @@ def add(door: Terminal, name: str = NAME, people: str | None = PEOPLE) -> Answer
 
 @command(None, "people list", group=GROUP)
 def list_people(door: Terminal, people: str | None = PEOPLE) -> Answer:
-    """List the persons, what they may, and what they used today."""
+    """List the persons, what they may, and what they used today.
+
+    Without --people or LETTA_PEOPLE those whom `people quota` bounds in this project.
+    """
     data = []
-    for registry in _registry(people):
+    for registry in _registry(people, door):
         for one in registry.people.list():
             tokens, dollars, going = registry.people.used(one.name)
             quota = one.model_dump(mode="json", exclude={"id", "created_by", "updated_at"})
@@ -69,6 +73,8 @@ def list_people(door: Terminal, people: str | None = PEOPLE) -> Answer:
         for one in data
     ]
     empty = "Nobody yet: letta-kernel people add NAME enters somebody."
+    if not _where(people):
+        empty = "Nobody is bounded in this project: letta-kernel people quota NAME bounds somebody."
     return Answer(data=data, rows=lambda: Rows(columns, rows, empty))
 
 
@@ -151,12 +157,24 @@ def quota(
     none: bool = option("Take all bounds away that are not given"),
     people: str | None = PEOPLE,
 ) -> Answer:
-    """Bound what a person's runs may take: in whichever project, in the background, too."""
+    """Bound what a person's runs may take: in whichever project, in the background, too.
+
+    Without --people or LETTA_PEOPLE it bounds what one with a token of this project may take here
+    (`letta-kernel token new NAME --user PERSON`).
+    """
+    from letta_kernel.records import Person  # not with the table
+
     given = {"tokens_a_day": tokens, "dollars_a_day": dollars, "runs_at_once": runs}
     if not none:
         given = {key: value for key, value in given.items() if value is not None}
-    for registry in _registry(people):
-        found = registry.people.bound(name, **given) if given else registry.people.retrieve(name)
+    for registry in _registry(people, door):
+        here = not _where(people)
+        if given:
+            found = registry.people.bound(name, enter=here, **given)
+        elif here:
+            found = registry.people.find(name) or Person(name=checked_name(name))
+        else:
+            found = registry.people.retrieve(name)
         said = (
             f"{name} may use {_bound(found.tokens_a_day)} tokens and {_bound(found.dollars_a_day)} dollars"
             f" a day, with {_bound(found.runs_at_once)} runs at once."
@@ -172,11 +190,14 @@ def report(
     csv_: bool = option("CSV instead of a table"),
     people: str | None = PEOPLE,
 ) -> Answer:
-    """Report what each person used on each day: runs, tokens, dollars; never what was said."""
+    """Report what each person used on each day: runs, tokens, dollars; never what was said.
+
+    Without --people or LETTA_PEOPLE it is about those whom `people quota` bounds in this project.
+    """
     from dataclasses import asdict
 
     data: list[dict[str, Any]] = []
-    for registry in _registry(people):
+    for registry in _registry(people, door):
         data = [asdict(one) for one in registry.people.figures(days)]
     columns = ["day", "person", "runs", "tokens", "dollars"]
     rows = [
@@ -194,11 +215,18 @@ def report(
 def _homes(people: str | None) -> Homes:
     from letta_kernel.service.homes import homes
 
-    return homes(people or settings.PEOPLE())
+    return homes(_where(people))
 
 
-def _registry(people: str | None) -> Iterator[AgentService]:
-    """Yield the registry, once; `NotFoundError` if there is none."""
+def _where(people: str | None) -> str:
+    return people or settings.PEOPLE()
+
+
+def _registry(people: str | None, door: Terminal | None = None) -> Iterator[AgentService]:
+    """Yield the registry, once: with *door*, where no place is named, its project; else `NotFoundError`."""
+    if door is not None and not _where(people):
+        yield door.service
+        return
     homes = _homes(people)
     if not homes.exists():
         raise NotFoundError(f"Nobody is entered in {homes.where}: letta-kernel people add NAME.")

@@ -13,9 +13,10 @@ from typing import Any, Protocol
 
 from letta_kernel import users
 from letta_kernel.errors import InvalidInputError, LettaError, NotFoundError
-from letta_kernel.records import AccessToken, AgentState, Grant
+from letta_kernel.records import AccessToken, AgentState, Grant, Run, Use
 from letta_kernel.service import AgentService
 from letta_kernel.service.people import People
+from letta_kernel.service.quotas import Quotas
 
 
 class Project(Protocol):
@@ -58,7 +59,12 @@ class Directory:
     def __init__(self, project: Project | None) -> None:
         self._project = project
         self.people: People | None = None  # the registry of persons, if there are several
+        self.bounds: People | None = None  # what persons may use up
         self.owner = users.person_in_front()
+        if project is not None:
+            self.bounds = project.service.people
+            quotas = Quotas(self.bounds, self.owner, self.found, everyone=False)
+            project.service.runs.admit(quotas)
 
     @property
     def registry(self) -> AgentService | None:
@@ -90,6 +96,16 @@ class Directory:
     def shared(self, user: str) -> list[Shared]:
         """Return what others have granted to *user*."""
         return self._shared_by(self.owner, user)
+
+    def found(self, use: Use) -> Run | None:
+        """Return a run as its project has it; None if it has none."""
+        project = self._project or self.of(use.owner)
+        if project is None:
+            return None
+        try:
+            return project.service.runs.retrieve(use.id)
+        except NotFoundError:
+            return None
 
     def reach(self, user: str | None, refs: Sequence[str], owned: Owned | None) -> Reach | None:
         """Return what a request of *user* is about.

@@ -10,13 +10,14 @@ from collections.abc import Callable
 from typing import Any
 
 from letta_kernel import users
-from letta_kernel.errors import LettaError, NotFoundError
-from letta_kernel.records import AgentState, Grant, Run, Use
+from letta_kernel.errors import LettaError
+from letta_kernel.records import AgentState, Grant
 from letta_kernel.server.directory import Directory, Shared
 from letta_kernel.server.events.runs import Project
 from letta_kernel.service import AgentService
 from letta_kernel.service.homes import Homes
 from letta_kernel.service.people import People
+from letta_kernel.service.quotas import Quotas
 from letta_kernel.users import Actor
 
 log = logging.getLogger("letta_kernel")
@@ -30,27 +31,6 @@ IDLE = 30.0
 _PAUSE = 5.0  # seconds between two looks for those
 _FRESH = 2.0  # seconds for which the list of persons counts, and what is shared with somebody
 _MOST_GUESTS = 10_000  # of whom it is remembered what is shared with them
-
-
-class _Admission:
-    """Bounds the runs of one project by what the persons who begin them may."""
-
-    def __init__(self, directory: PeopleDirectory, owner: str) -> None:
-        self._directory, self._owner = directory, owner
-
-    def begin(self, run: Run) -> None:
-        """Let a run begin; `QuotaError` if its person has used up what they may."""
-        directory = self._directory
-        directory.people.begin(run, self._owner, directory.found)
-
-    def end(self, run: Run) -> None:
-        """Count what it took."""
-        try:
-            self._directory.people.end(run)
-        except (
-            LettaError
-        ) as error:  # its project still has it: it is read there before the next run
-            log.warning("letta: what %s took is counted later: %s", run.id, error.text)
 
 
 class PeopleDirectory(Directory):
@@ -67,6 +47,7 @@ class PeopleDirectory(Directory):
         self._homes = homes
         self._registry = homes.registry()
         self.people: People = self._registry.people
+        self.bounds = self.people
         self._most, self._idle = most_open, idle
         self._lock = threading.RLock()
         self._open: dict[str, Project] = {}  # the least recently asked for first
@@ -106,7 +87,7 @@ class PeopleDirectory(Directory):
             if project is None:
                 with users.acting(Actor(owner, owner)):
                     project = Project(self._homes.open(owner))
-                project.service.runs.admit(_Admission(self, owner))
+                project.service.runs.admit(Quotas(self.people, owner, self.found))
             self._open[owner] = project
             self._asked[owner] = time.monotonic()
             return project
@@ -168,16 +149,6 @@ class PeopleDirectory(Directory):
             ) as error:  # one project that cannot be read keeps nobody from the others
                 log.warning("letta: what %s grants cannot be read: %s", owner, error.text)
         return found
-
-    def found(self, use: Use) -> Run | None:
-        """Return a run as its project has it; None if it has none."""
-        project = self.of(use.owner)
-        if project is None:
-            return None
-        try:
-            return project.service.runs.retrieve(use.id)
-        except NotFoundError:
-            return None
 
     def close(self) -> None:
         """End the runs and let go of every project."""

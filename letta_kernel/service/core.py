@@ -20,6 +20,7 @@ from letta_kernel.models.embedding import OFFLINE, default_name, embedder
 from letta_kernel.project import project_folder
 from letta_kernel.records import AgentState, Conversation, ThreadState
 from letta_kernel.remedies import Do, remedy
+from letta_kernel.service.admission import Admission
 from letta_kernel.store import agents, conversations, filesystem, indexes, lease, messages, settings
 from letta_kernel.store.database import Database, Tx
 
@@ -63,6 +64,10 @@ class Core:
     home : the project folder; by default ``LETTA_HOME``, or ``.letta`` beside the notebook or where the process
         began. It is made on first use.
     store : where its rows are, as in ``LETTA_STORE``, which counts if this is None; empty is a file in *home*.
+
+    Attributes
+    ----------
+    admission : is asked before each run and whatever else a model is asked; None where nothing bounds them.
     """
 
     def __init__(self, home: Path | str | None = None, store: str | None = None) -> None:
@@ -72,6 +77,7 @@ class Core:
         self._ask_again = 0.0
         self._later: list[str] = []
         self._reads: dict[Hashable, tuple[tuple[int, ...], Any]] = {}
+        self.admission: Admission | None = None
 
     def news(self) -> list[str]:
         """Return what is to be said of the project's place, and what came up since, once."""

@@ -102,6 +102,8 @@ class GroupTurn:
             raise AgentBusyError(
                 f"{self._group.shown} is in the middle of a turn here: wait for it to end, or stop it."
             )
+        if (admission := self._core.admission) is not None:
+            admission.check()  # now, while whoever asks can still be told with a status of its own
         self._going[self._group.id] = self._claim
         self._has_group = True
         try:

@@ -14,6 +14,7 @@ from letta_kernel.models.base import Cancel
 from letta_kernel.pictures.picture import Picture, Thumbnail, read
 from letta_kernel.records import AgentState
 from letta_kernel.service import points
+from letta_kernel.service.admission import counted
 from letta_kernel.service.core import Core, Memories
 from letta_kernel.service.preparation import Preparation
 from letta_kernel.service.recordings import Recordings
@@ -216,7 +217,9 @@ class Messages:
         count = compactor.cut(loaded.window, loaded.window.tokens() // 2)
         if count == 0:
             return None
-        made = compactor.compact(loaded.window, count, Cancel(), agent_id=state.id, run_id=None)
+        with counted(self._core.admission, state.id) as took:
+            made = compactor.compact(loaded.window, count, Cancel(), agent_id=state.id, run_id=None)
+            took(made.usage)
         state.window_start, state.summary_id = loaded.window.messages[0].seq, made.summary.id
 
         def work(tx: Tx) -> Message:

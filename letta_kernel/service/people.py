@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from letta_kernel import users
 from letta_kernel.errors import ConflictError, InvalidInputError, NotFoundError, QuotaError, nearest
 from letta_kernel.ids import now
+from letta_kernel.messages import Usage
 from letta_kernel.records import Person, Run, Use
 from letta_kernel.service.core import Core
 from letta_kernel.store import grants, people
@@ -48,6 +49,10 @@ class People:
 
         return self._core.do(work)
 
+    def find(self, name: str) -> Person | None:
+        """Return a person, None if there is none of that name."""
+        return self._core.do(lambda tx: self._known(tx, name))
+
     def retrieve(self, name: str) -> Person:
         """Return a person; `NotFoundError` names the nearest."""
         return self._core.do(lambda tx: self._find(tx, name))
@@ -62,8 +67,13 @@ class People:
 
         return self._core.do(work)
 
-    def bound(self, name: str, **quotas: float | None) -> Person:
+    def bound(self, name: str, *, enter: bool = False, **quotas: float | None) -> Person:
         """Set a person's quotas: tokens_a_day, dollars_a_day, runs_at_once; None takes one away.
+
+        Parameters
+        ----------
+        enter : whether one who is not entered is, for as long as anything bounds them: where one project is
+            served, that is all there is to know of a person.
 
         Raises
         ------
@@ -75,11 +85,16 @@ class People:
                 raise InvalidInputError(f"{key} cannot be {value!r}: zero or more.")
 
         def work(tx: Tx) -> Person:
-            found = self._find(tx, name)
+            known = people.find(tx, name) if enter else self._find(tx, name)
+            found = known or Person(name=users.checked_name(name))
             for key, value in quotas.items():
                 whole = key != "dollars_a_day"
                 setattr(found, key, int(value) if whole and value is not None else value)
-            return people.save(tx, found)
+            if enter and all(getattr(found, key) is None for key in QUOTAS):
+                if known is not None:
+                    people.forget(tx, known)
+                return found
+            return people.add(tx, found) if known is None else people.save(tx, found)
 
         return self._core.do(work)
 
@@ -96,13 +111,33 @@ class People:
 
         return self._core.do(work)
 
-    def begin(self, run: Run, owner: str, ended: Callable[[Use], Run | None]) -> None:
-        """Count a run for the person who began it, if what they may is not used up.
+    def check(self, name: str) -> None:
+        """Raise `QuotaError` if a person has used up what they may; the text says when it is free again."""
+
+        def work(tx: Tx) -> None:
+            if (found := self._known(tx, name)) is not None:
+                self._check(tx, found, now())
+
+        self._core.do(work)
+
+    def begin(
+        self,
+        run: Run,
+        owner: str,
+        ended: Callable[[Use], Run | None],
+        *,
+        everyone: bool = True,
+    ) -> bool:
+        """Count a run for the person who began it, if what they may is not used up; return whether it counts.
+
+        It is looked and counted in one transaction, so that of two runs at once, at whatever servers, one is
+        refused if both are too many. A run that another one asks for takes no place of its own: that one waits.
 
         Parameters
         ----------
         owner : whose project it is in.
         ended : returns a run of which no end is known here, as its project has it; None if that has none.
+        everyone : whether runs of who is not entered here count, too.
 
         Raises
         ------
@@ -110,24 +145,48 @@ class People:
             It is; the text says when it is free again.
         """
         person, moment = run.created_by, now()
-        for one in self._core.do(lambda tx: people.going(tx, person)):
+
+        def known(tx: Tx) -> list[Use] | None:
+            if not everyone and self._known(tx, person) is None:
+                return None
+            return people.going(tx, person)
+
+        going = self._core.do(known)
+        if going is None:
+            return False
+        for one in going:
             if moment - one.created_at > _STALE:
                 found = ended(one)
                 if found is None or found.ended_at is not None:
                     self._end(one.id, found)
+        asked = run.asked_by is not None
+        use = Use(id=run.id, person=person, owner=owner, agent_id=run.agent_id, created_at=moment)
+        if asked:
+            use.ended_at = moment
 
         def work(tx: Tx) -> None:
             found = people.find(tx, person)
             if found is not None:
-                self._check(tx, found, moment)
-            people.add_use(
-                tx,
-                Use(
-                    id=run.id, person=person, owner=owner, agent_id=run.agent_id, created_at=moment
-                ),
-            )
+                self._check(tx, found, moment, at_once=not asked)
+            people.add_use(tx, use)
 
         self._core.do(work)
+        return True
+
+    def took(self, run: Run, usage: Usage) -> QuotaError | None:
+        """Write what a run that goes on has taken; return what keeps it from another step, if anything does.
+
+        It counts on the day on which it began, however long it goes on.
+        """
+
+        def work(tx: Tx) -> QuotaError | None:
+            use = people.progress(tx, run.id, usage.total_tokens, usage.cost)
+            found = self._known(tx, run.created_by) if use is not None else None
+            if use is None or found is None:
+                return None
+            return self._used_up(tx, found, use.created_at)
+
+        return self._core.database.run(work, strict=False)
 
     def end(self, run: Run) -> None:
         """Write what a run took."""
@@ -168,22 +227,34 @@ class People:
         at = (run.ended_at if run is not None else None) or now()
         self._core.do(lambda tx: people.end_use(tx, run_id, tokens, cost, at))
 
+    def _known(self, tx: Tx, name: str) -> Person | None:
+        """Return a person, None if there is none; not read again while nobody has changed any."""
+        return self._core.kept(tx, ("person", name), (people.TABLE,), lambda: people.find(tx, name))
+
     @staticmethod
-    def _check(tx: Tx, person: Person, moment: datetime) -> None:
-        tokens, dollars = people.used(tx, person.name, _day(moment))
-        left = _day(moment) + timedelta(days=1) - moment
-        again = f"It is free again at 00:00 UTC, in {_words(left)}."
+    def _used_up(tx: Tx, person: Person, began: datetime) -> QuotaError | None:
+        """Return what refuses a person more on the day of a moment; None: there is some left."""
+        if person.tokens_a_day is None and person.dollars_a_day is None:
+            return None
+        tokens, dollars = people.used(tx, person.name, _day(began))
+        said = ""
         if person.tokens_a_day is not None and tokens >= person.tokens_a_day:
-            raise QuotaError(
-                f"{person.name} has used {tokens:,} of {person.tokens_a_day:,} tokens today. {again}",
-                left.total_seconds(),
-            )
-        if person.dollars_a_day is not None and dollars >= person.dollars_a_day:
-            raise QuotaError(
-                f"{person.name} has used ${dollars:,.2f} of ${person.dollars_a_day:,.2f} today. {again}",
-                left.total_seconds(),
-            )
-        if person.runs_at_once is not None:
+            said = f"{tokens:,} of {person.tokens_a_day:,} tokens"
+        elif person.dollars_a_day is not None and dollars >= person.dollars_a_day:
+            said = f"${dollars:,.2f} of ${person.dollars_a_day:,.2f}"
+        if not said:
+            return None
+        left = _day(began) + timedelta(days=1) - now()
+        if left <= timedelta(0):  # a run that went on past midnight
+            text = f"{person.name} has used {said} on {began:%Y-%m-%d}. It is free again now."
+            return QuotaError(text, 1.0)
+        again = f"It is free again at 00:00 UTC, in {_words(left)}."
+        return QuotaError(f"{person.name} has used {said} today. {again}", left.total_seconds())
+
+    def _check(self, tx: Tx, person: Person, moment: datetime, *, at_once: bool = True) -> None:
+        if (refused := self._used_up(tx, person, moment)) is not None:
+            raise refused
+        if at_once and person.runs_at_once is not None:
             going = len(people.going(tx, person.name))
             if going >= person.runs_at_once:
                 raise QuotaError(

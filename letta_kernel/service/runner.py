@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from letta_kernel import side_effects, waiting
 from letta_kernel.agent.agent import LettaAgent, Live
@@ -52,16 +52,6 @@ log = logging.getLogger("letta_kernel")
 _SHARE_RETRIEVED = 16  # one part in so many of a model's window, at most, is for retrieved passages
 
 
-class Admission(Protocol):
-    """Whoever bounds runs."""
-
-    def begin(self, run: Run) -> None:
-        """Let a run begin, or raise what says why not."""
-
-    def end(self, run: Run) -> None:
-        """Take note that a run is over, and of what it took; it may never have begun."""
-
-
 class Runner:
     """Carries out the runs of this process.
 
@@ -71,7 +61,6 @@ class Runner:
     running : what ends each run that goes on here, by the run's id.
     deliveries : lets agents read what others left for them.
     subagents : makes copies of agents that do one task; put in when all it needs is there.
-    admission : is asked before each run, and told when it is over; None where nothing bounds runs.
     begins, ended : called with the agent's id before a run, and when it is over, of an agent whose memory
         another one tidies.
     news : asked what has become of such an agent's memory.
@@ -104,7 +93,6 @@ class Runner:
         self.notebook: str | None = None
         self.deliveries = Deliveries(core, self.answer)
         self.subagents: Subagents
-        self.admission: Admission | None = None
         self.begins: list[Callable[[str], None]] = []
         self.ended: list[Callable[[str], None]] = []
         self.news: list[Callable[[str], Sequence[Notice]]] = []
@@ -150,8 +138,9 @@ class Runner:
 
         asleep = options.get("asleep")
         news: list[str | Notice] = [] if asleep else [*self._core.news()]
-        if self.admission is not None:
-            self.admission.begin(run)
+        admission = self._core.admission
+        if admission is not None:
+            admission.begin(run)
         for begins in self.begins:
             begins(state.id)
         with self._lock:
@@ -251,8 +240,8 @@ class Runner:
             with self._lock:
                 self.running.pop(run.id, None)
             self._events.finish(run.id)
-            if self.admission is not None:
-                self.admission.end(run)
+            if admission is not None:
+                admission.end(run)
             if queued is not None:
                 queued.leave()
             self.deliveries.run_ended()
@@ -415,9 +404,14 @@ class Runner:
             note=note,
             considered=considered,
             stops=self._stops(options, settings, chat, cancel),
+            allowed=self._allowed(journal.run),
         )
         asking.left = agent.left
         return agent
+
+    def _allowed(self, run: Run) -> Callable[[Usage], LettaError | None] | None:
+        admission = self._core.admission
+        return None if admission is None else partial(admission.took, run)
 
     def _stops(
         self,

@@ -19,12 +19,13 @@ from letta_kernel.models import registry
 from letta_kernel.models.base import Cancel, ChatRequest, ModelError, Reply
 from letta_kernel.pictures.picture import Picture, check, marked
 from letta_kernel.records import AgentState, Run, Step, Tool, WholeRun
+from letta_kernel.service.admission import Admission, counted
 from letta_kernel.service.core import Core
 from letta_kernel.service.preparation import Preparation, report
 from letta_kernel.service.recordings import Recordings
 from letta_kernel.service.replay import replay
 from letta_kernel.service.run_options import RunOptions, checked, with_lent
-from letta_kernel.service.runner import Admission, Runner
+from letta_kernel.service.runner import Runner
 from letta_kernel.store import agents, lease, run_figures, runs, stops
 from letta_kernel.store.database import Tx
 from letta_kernel.tools.answers import AnswerForm
@@ -76,7 +77,7 @@ class Runs:
 
     def admit(self, admission: Admission) -> None:
         """Ask *admission* before each run from now on."""
-        self._runner.admission = admission
+        self._core.admission = admission
 
     @property
     def going(self) -> int:
@@ -161,6 +162,8 @@ class Runs:
         ------
         ModelError
             The model did not answer, or not in that form.
+        QuotaError
+            Whoever asks has used up what they may.
         """
         if not prompt.strip():
             raise InvalidInputError("There is nothing to send: the prompt is empty.")
@@ -175,8 +178,12 @@ class Runs:
             params=settings.sampling(),
             response_format=form.format if form is not None else None,
         )
-        with closing(chat.stream(request, Cancel())) as pieces:
+        with (
+            counted(self._core.admission, state.id) as took,
+            closing(chat.stream(request, Cancel())) as pieces,
+        ):
             reply = next(piece for piece in pieces if isinstance(piece, Reply))
+            took(reply.usage)
         if form is not None and (problem := form.problem(reply.text)):
             raise ModelError("other", problem)
         return reply

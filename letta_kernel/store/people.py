@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from letta_kernel.records import Person, Use
 from letta_kernel.store.database import Tx
 from letta_kernel.store.mapping import Table, utc
 
-_PEOPLE = Table("people", Person)
+TABLE = "people"
+
+_PEOPLE = Table(TABLE, Person)
 _USES = Table("uses", Use)
 
 add = _PEOPLE.add
@@ -32,9 +34,14 @@ def save(tx: Tx, person: Person) -> Person:
     return _PEOPLE.save(tx, person, "person")
 
 
+def forget(tx: Tx, person: Person) -> None:
+    """Delete what is known of a person; their tokens, and what they used, stay."""
+    tx.execute("DELETE FROM people WHERE id = $1", (person.id,))
+
+
 def delete(tx: Tx, person: Person) -> None:
     """Delete a person, with their tokens and what is known of their grants; what they used stays."""
-    tx.execute("DELETE FROM people WHERE id = $1", (person.id,))
+    forget(tx, person)
     tx.execute('DELETE FROM access_tokens WHERE "user" = $1', (person.name,))
     tx.execute("DELETE FROM known_grants WHERE owner = $1", (person.name,))
 
@@ -44,20 +51,28 @@ def going(tx: Tx, person: str) -> list[Use]:
     return _USES.select(tx, "WHERE person = $1 AND ended_at IS NULL ORDER BY created_at", (person,))
 
 
-def used(tx: Tx, person: str, since: datetime) -> tuple[int, float]:
-    """Return the tokens and dollars that runs of a person took that began since a moment."""
+def used(tx: Tx, person: str, day: datetime) -> tuple[int, float]:
+    """Return the tokens and dollars that runs of a person took that began within a day from a moment on."""
     row = tx.one(
         "SELECT coalesce(sum(tokens), 0), coalesce(sum(cost), 0) FROM uses"
-        " WHERE person = $1 AND created_at >= $2",
-        (person, since),
+        " WHERE person = $1 AND created_at >= $2 AND created_at < $3",
+        (person, day, day + timedelta(days=1)),
     )
     return (int(row[0]), float(row[1])) if row is not None else (0, 0.0)
 
 
+def progress(tx: Tx, run_id: str, tokens: int, cost: float | None) -> Use | None:
+    """Write what a run that goes on has taken; return it as it counts, None if it does not."""
+    tx.execute("UPDATE uses SET tokens = $2, cost = $3 WHERE id = $1", (run_id, tokens, cost))
+    found = _USES.select(tx, "WHERE id = $1", (run_id,))
+    return found[0] if found else None
+
+
 def end_use(tx: Tx, run_id: str, tokens: int, cost: float | None, at: datetime) -> None:
-    """Write what a run took, once it has ended."""
+    """Write what a run took, once it has ended: no less than was known of it while it went on."""
     tx.execute(
-        "UPDATE uses SET tokens = $2, cost = $3, ended_at = $4 WHERE id = $1",
+        "UPDATE uses SET tokens = greatest(tokens, $2), ended_at = $4,"
+        " cost = greatest(cost, CAST($3 AS double precision)) WHERE id = $1",
         (run_id, tokens, cost, at),
     )
 

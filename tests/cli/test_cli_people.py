@@ -11,6 +11,7 @@ import httpx
 from cli_bench import Cli
 from test_cli_serve import serving
 
+from letta_kernel.service import AgentService
 from letta_kernel.service.homes import FolderHomes
 
 
@@ -18,7 +19,15 @@ def test_persons_are_entered_bounded_served_and_removed(cli: Cli, tmp_path: Path
     where = str(tmp_path / "course")
     assert "Nobody is entered" in cli.fails("people", "list", "--people", where)
     assert not Path(where).exists(), "looking makes nothing"
-    assert "Say where the persons are" in cli.fails("people", "list")
+    assert "Say where the persons are" in cli.fails("people", "token", "ann")
+    # Without a place it is about those with tokens of this project.
+    assert "There is no project" in cli.fails("people", "list")
+    with AgentService(cli.folder / ".letta") as service:
+        service.agents.create("ada")
+    assert "bob may use 5 tokens" in cli("people", "quota", "bob", "--tokens", "5").stdout
+    assert [one["name"] for one in cli.json("people", "list")] == ["bob"]
+    assert "any tokens" in cli("people", "quota", "bob", "--none").stdout
+    assert cli.json("people", "list") == []
     assert "cannot be called" in cli.fails("people", "add", "../ann", "--people", where)
     ann = cli.json("people", "add", "ann", "--people", where)
     assert ann["token"].startswith("lk-")

@@ -299,6 +299,35 @@ def test_openai_clients_name_a_granted_agent(shared: Field) -> None:
     assert refused.status_code == 404
 
 
+def test_a_quota_is_said_at_every_door(shared: Field) -> None:
+    who_carl, bound = who(shared, "carl"), shared.service.people.bound
+    assert shared.web.get("/v1/me", headers=who_carl).json()["quota"] is None
+    bound("carl", enter=True, runs_at_once=0)
+    try:
+        asked = {"model": f"{OWNER}/ada", "messages": [{"role": "user", "content": "hi"}]}
+        path = f"/v1/agents/{ADA}/messages"
+        for refused in (
+            said(shared, "carl", "hi"),
+            shared.web.post(f"{path}/stream", headers=who_carl, json={"input": "x"}),
+            shared.web.post(f"{path}/async", headers=who_carl, json={"input": "x"}),
+            shared.web.post("/v1/chat/completions", headers=who_carl, json=asked),
+        ):
+            assert refused.status_code == 429, refused.text
+            assert "carl has 0 of 0 runs at once going on" in refused.text
+            assert refused.headers["Retry-After"] == "1"
+        with shared.socket(who_carl, ADA) as socket:
+            socket.recv(timeout=30)
+            socket.send(json.dumps({"type": "send", "id": "1", "text": "hi"}))
+            told = json.loads(socket.recv(timeout=30))
+            assert (told["type"], told["kind"]) == ("error", "QuotaError")
+            assert "free again" in told["message"]
+        assert shared.web.get("/v1/me", headers=who_carl).json()["quota"]["runs_at_once"] == 0
+        shared.scripted.say("Hello eve.")
+        assert said(shared, "eve", "hi").status_code == 200
+    finally:
+        bound("carl", enter=True, runs_at_once=None)
+
+
 def test_a_socket_tells_a_guest_of_their_own_runs_and_ends_with_the_grant(shared: Field) -> None:
     with shared.socket(who(shared, "carl"), ADA) as socket:
         hello = json.loads(socket.recv(timeout=30))

@@ -7,6 +7,7 @@ const MEANINGS: Record<string, Meaning> = {
   tool_rule: 'well',
   max_steps: 'limit',
   max_tokens_exceeded: 'limit',
+  insufficient_credits: 'limit',
   no_tool_call: 'limit',
   error: 'failed',
   llm_api_error: 'failed',

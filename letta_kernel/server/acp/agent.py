@@ -325,6 +325,7 @@ class ServedAgent:
 _STOPS: dict[str, Any] = {
     "max_steps": "max_turn_requests",
     "max_tokens_exceeded": "max_tokens",
+    "insufficient_credits": "max_tokens",
     "cancelled": "cancelled",
 }
 

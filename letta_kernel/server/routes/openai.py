@@ -51,7 +51,7 @@ from letta_kernel.stop_reasons import failed
 
 router = APIRouter(tags=["openai"])
 
-_FINISH = {"max_tokens_exceeded": "length"}
+_FINISH = {"max_tokens_exceeded": "length", "insufficient_credits": "length"}
 _KEEP_ALIVE = b": still here\n\n"
 
 

@@ -13,6 +13,7 @@ from letta_kernel.errors import NotFoundError
 from letta_kernel.records import Grant
 from letta_kernel.server import authorization
 from letta_kernel.server.deps import Service
+from letta_kernel.server.directory import Directory
 from letta_kernel.server.errors import ForbiddenError
 from letta_kernel.server.schemas.base import Asked, Shape
 from letta_kernel.service import AgentService
@@ -57,7 +58,9 @@ class Me(Shape):
     rights: Right
     teach: bool = Field(False, description="Whether this token tells what every person uses.")
     shared: list[SharedShape] = Field(description="What others have granted.")
-    quota: Quota | None = Field(None, description="At a server of many persons.")
+    quota: Quota | None = Field(
+        None, description="Where somebody bounds it, and at a server of many persons."
+    )
     notice: str | None = Field(None, description="What to know before one works here.")
     new: bool = Field(False, description="Whether the notice is told for the first time.")
 
@@ -92,7 +95,7 @@ def retrieve_me() -> Me:
     """Say who asks, and which agents of other people they may use."""
     use = authorization.current_use()
     home = use is None or use.directory.home(use.token.user) is not None
-    quota, new = _quota(use.token.user, use.directory.people) if use is not None else (None, False)
+    quota, new = _quota(use.token.user, use.directory) if use is not None else (None, False)
     return Me(
         user=users.current_user(),
         owner=home,
@@ -109,17 +112,18 @@ def retrieve_me() -> Me:
             for one in authorization.shared()
         ],
         quota=quota,
-        notice=NOTICE if quota is not None else None,
+        notice=NOTICE if quota is not None and use is not None and use.directory.people else None,
         new=new,
     )
 
 
-def _quota(user: str | None, people: People | None) -> tuple[Quota | None, bool]:
+def _quota(user: str | None, directory: Directory) -> tuple[Quota | None, bool]:
+    people = directory.bounds
     if user is None or people is None:
         return None, False
     try:
         person = people.retrieve(user)
-    except NotFoundError:  # a user of a hub who has started no server yet
+    except NotFoundError:  # a user of a hub who has started no server yet, or nobody bounds
         return None, False
     tokens, dollars, going = people.used(user)
     quota = Quota(
@@ -130,7 +134,7 @@ def _quota(user: str | None, people: People | None) -> tuple[Quota | None, bool]
         dollars_used=round(dollars, 6),
         runs_going=going,
     )
-    return quota, people.tell(user)
+    return quota, directory.people is not None and people.tell(user)
 
 
 class UsageShape(Shape):
