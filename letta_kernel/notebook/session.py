@@ -33,6 +33,7 @@ from letta_kernel.notebook.live_panels import show_memory, show_timeline
 from letta_kernel.notebook.main_thread import MainThreadQueue
 from letta_kernel.notebook.output import details, progress, say, show
 from letta_kernel.notebook.panel.registry import RequestContext
+from letta_kernel.notebook.panel.shared_runs import SharedRuns
 from letta_kernel.notebook.remedies import WORDS
 from letta_kernel.notebook.template import Filled, fill
 from letta_kernel.notebook.timers import Timers, seconds_of
@@ -84,6 +85,7 @@ class Session(Notebook):
         self.debugger = Debugging()
         self.main_thread = MainThreadQueue()
         self.front_ends = FrontEnds()
+        self.shared_runs = SharedRuns()
         self.grants = Grants()
         self.seen: dict[tuple[str, str], str] = {}  # cells as agents have read them
         self.agent_changed: Callable[[], None] = lambda: None  # tells panels whom it talks to
@@ -272,7 +274,7 @@ class Session(Notebook):
 
     def context(self, page: str) -> RequestContext:
         """Return where requests of panels are answered."""
-        return RequestContext(self.service, self)
+        return RequestContext(self.service, self, shared=self.shared_runs)
 
     def talk(
         self,

@@ -5,6 +5,7 @@ The run goes on at the server that ``LETTA_SERVER`` names. Nothing of the notebo
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -24,8 +25,10 @@ from letta_kernel.messages import (
 )
 from letta_kernel.notebook.approvals import PREFERENCES, Approvals, Question, ask
 from letta_kernel.notebook.output import AgentError, Stopped, say
+from letta_kernel.notebook.panel.shared_runs import Followed, SharedRuns
 from letta_kernel.notebook.run import STOPPED, close
 from letta_kernel.pictures.picture import Picture
+from letta_kernel.remote.run import Ended
 from letta_kernel.stop_reasons import failed
 
 _OWN_ALONE = {
@@ -42,6 +45,7 @@ class SharedContext(Protocol):
 
     shell: Any
     told_of: set[str]
+    shared_runs: SharedRuns
 
 
 def send(
@@ -71,9 +75,10 @@ def send(
         say(session.shell, consent(shared))
         session.told_of.add(shared.ref)
 
-    def start(live: Callable[[Event], None]) -> Iterator[Event]:
+    def start(live: Callable[[Event], None], ending: threading.Event) -> Iterator[Event]:
+        most = given.get("max_steps")
         return shared.server.send(
-            shared.ref, text, max_steps=given.get("max_steps"), pictures=pictures, live=live
+            shared.ref, text, max_steps=most, pictures=pictures, live=live, ending=ending
         )
 
     _follow(session, shared, start, text)
@@ -82,8 +87,8 @@ def send(
 def decide(session: SharedContext, shared: Shared, decisions: Sequence[Decision]) -> None:
     """Go on with a run that waited for a person's word."""
 
-    def start(live: Callable[[Event], None]) -> Iterator[Event]:
-        return shared.server.approve(shared.ref, decisions, live=live)
+    def start(live: Callable[[Event], None], ending: threading.Event) -> Iterator[Event]:
+        return shared.server.approve(shared.ref, decisions, live=live, ending=ending)
 
     _follow(session, shared, start, "")
 
@@ -91,7 +96,7 @@ def decide(session: SharedContext, shared: Shared, decisions: Sequence[Decision]
 def _follow(
     session: SharedContext,
     shared: Shared,
-    start: Callable[[Callable[[Event], None]], Iterator[Event]],
+    start: Callable[[Callable[[Event], None], threading.Event], Iterator[Event]],
     prompt: str,
 ) -> None:
     view = LiveView(prompt, shell=session.shell, streaming=PREFERENCES.streaming)
@@ -104,8 +109,11 @@ def _follow(
         elif isinstance(event, RunStarted):
             stopped = STOPPED
         view.handle(event)
+        if not isinstance(event, ApprovalRequested):  # the cell asks, nobody else
+            told.take(event)
 
-    events = start(live)
+    told = Followed(session.shared_runs, shared.ref)
+    events = start(live, told.ending)
     ended: RunEnded | None = None
     waiting: list[ToolCall] = []
     try:
@@ -126,13 +134,16 @@ def _follow(
                 say(session.shell, stopped)
                 break
             stopped = STOPPED
-            events = shared.server.approve(shared.ref, decisions, live=live)
-    except KeyboardInterrupt:
+            told.leave()
+            told = Followed(session.shared_runs, shared.ref)
+            events = shared.server.approve(shared.ref, decisions, live=live, ending=told.ending)
+    except (KeyboardInterrupt, Ended):  # the stop button here, or in a panel
         raise Stopped(stopped) from None
     finally:
         with Uninterrupted():
             close(events)
             view.close()
+            told.leave()
     if ended is not None and ended.stop_reason == "cancelled" and not waiting:
         raise Stopped(stopped)
     if ended is not None and failed(ended.stop_reason):

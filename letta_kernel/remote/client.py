@@ -6,7 +6,9 @@ hub's token for it does. Both are read when they are used: ``%env`` in a cell wo
 
 from __future__ import annotations
 
+import hashlib
 import os
+import threading
 from collections.abc import Callable, Generator, Sequence
 from typing import Any, Literal
 from urllib.parse import quote, urlsplit
@@ -22,11 +24,12 @@ from letta_kernel.records import Block
 from letta_kernel.remote.errors import TOKEN, SharedAgentError, refused
 from letta_kernel.remote.run import follow, image_of, pending
 from letta_kernel.remote.shapes import (
+    Me,
     SharedAgent,
     agent_of,
     block_of,
+    me_of,
     messages_of,
-    shared_of,
 )
 
 HUB_TOKEN = (
@@ -34,12 +37,15 @@ HUB_TOKEN = (
 )
 _CONNECT, _ANSWER = 5.0, 60.0  # seconds
 _MOST = 1000  # agents, blocks or messages asked for at once
-_NOTICE = 1000  # characters
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
-def shared_agents() -> SharedAgents | None:
+def shared_agents(patience: float = _ANSWER) -> SharedAgents | None:
     """Return the shared agents of this environment; None where no server is named.
+
+    Parameters
+    ----------
+    patience : seconds that an answer may take.
 
     Raises
     ------
@@ -49,7 +55,8 @@ def shared_agents() -> SharedAgents | None:
     url = settings.SERVER()
     if not url:
         return None
-    return SharedAgents(url, settings.SERVER_TOKEN() or os.environ.get(HUB_TOKEN, "").strip())
+    token = settings.SERVER_TOKEN() or os.environ.get(HUB_TOKEN, "").strip()
+    return SharedAgents(url, token, patience)
 
 
 def owner_of(ref: str) -> str:
@@ -67,14 +74,21 @@ class SharedAgents:
     ----------
     url : where the server is, without ``/v1``.
     token : who asks.
+    patience : seconds that an answer may take; runs take as long as they take.
     """
 
-    def __init__(self, url: str, token: str) -> None:
+    def __init__(self, url: str, token: str, patience: float = _ANSWER) -> None:
         self.url = _checked(url)
         self._token = token
+        self._patience = patience
 
     def __repr__(self) -> str:
         return f"SharedAgents({self.url!r})"
+
+    @property
+    def known_by(self) -> tuple[str, str]:
+        """What tells this server and who asks from others; it does not give the token away."""
+        return self.url, hashlib.sha256(self._token.encode()).hexdigest()
 
     def retrieve(self, ref: str) -> SharedAgent:
         """Return an agent as its server tells it."""
@@ -102,10 +116,27 @@ class SharedAgents:
         """Return the model that answers."""
         return self.retrieve(ref).model
 
+    def write_block(
+        self, ref: str, label: str, value: str, expected_version: int | None = None
+    ) -> Block:
+        """Give a memory block another text, if nobody has written it since that version was read.
+
+        Raises
+        ------
+        ConflictError
+            Somebody has.
+        """
+        path = f"/v1/agents/{quote(ref, safe='')}/core-memory/blocks/{quote(label, safe='')}"
+        asked = {"value": value, "expected_version": expected_version}
+        return block_of(self._ask("PATCH", path, ref, body=asked))
+
+    def me(self) -> Me:
+        """Return who asks, as the server has it, what others share with them, and what they are told."""
+        return me_of(self._me())
+
     def notice(self) -> str:
         """Return what the server wants everybody to know of what is seen of them; empty if nothing."""
-        said = self._me().get("notice")
-        return " ".join(said.split())[:_NOTICE] if isinstance(said, str) else ""
+        return self.me().notice
 
     # -- talking -------------------------------------------------------------------------------------
 
@@ -118,6 +149,7 @@ class SharedAgents:
         max_steps: int | None = None,
         pictures: Sequence[Picture] = (),
         live: Callable[[Event], None] = lambda event: None,
+        ending: threading.Event | None = None,
     ) -> Generator[Event]:
         """Send *text* and yield the events of the run, as a run of an own agent does.
 
@@ -126,10 +158,11 @@ class SharedAgents:
         Parameters
         ----------
         live : is told of every event, those after a stop too.
+        ending : set by another thread, it ends the run on the server.
         """
         asked: dict[str, Any] = {"type": "send", "text": text, "role": role, "wait": True}
         asked |= {"max_steps": max_steps, "images": [image_of(one) for one in pictures]}
-        return follow(self._connection(ref), ref, asked, live)
+        return follow(self._connection(ref), ref, asked, live, ending)
 
     def approve(
         self,
@@ -137,8 +170,9 @@ class SharedAgents:
         decisions: Sequence[Decision],
         *,
         live: Callable[[Event], None] = lambda event: None,
+        ending: threading.Event | None = None,
     ) -> Generator[Event]:
-        """Go on with a run that waited for a word on its calls, and yield its events."""
+        """Go on with a run that waited for a word on its calls, and yield its events, as `send` does."""
         words = [
             {
                 "call_id": one.call_id,
@@ -148,7 +182,8 @@ class SharedAgents:
             }
             for one in decisions
         ]
-        return follow(self._connection(ref), ref, {"type": "approve", "decisions": words}, live)
+        asked = {"type": "approve", "decisions": words}
+        return follow(self._connection(ref), ref, asked, live, ending)
 
     def _connection(self, ref: str) -> dict[str, Any]:
         """Return how the server's WebSocket for an agent is opened."""
@@ -172,7 +207,9 @@ class SharedAgents:
         found = self._ask("GET", "/v1/me")
         return found if isinstance(found, dict) else {}
 
-    def _ask(self, method: str, path: str, ref: str | None = None, **query: Any) -> Any:
+    def _ask(
+        self, method: str, path: str, ref: str | None = None, *, body: Any = None, **query: Any
+    ) -> Any:
         """Return the JSON of an answer; *ref* is the agent it is about."""
         headers = self._headers
         secure = self.url.startswith("https")
@@ -180,10 +217,12 @@ class SharedAgents:
             with httpx.Client(
                 verify=_trust() if secure else True,
                 trust_env=urlsplit(self.url).hostname not in _LOOPBACK,
-                timeout=httpx.Timeout(_ANSWER, connect=_CONNECT),
+                timeout=httpx.Timeout(self._patience, connect=min(_CONNECT, self._patience)),
                 follow_redirects=False,  # the token is for this address alone
             ) as client:
-                answer = client.request(method, f"{self.url}{path}", params=query, headers=headers)
+                answer = client.request(
+                    method, f"{self.url}{path}", params=query, headers=headers, json=body
+                )
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise unreachable(self.url, error) from None
         try:
@@ -198,7 +237,9 @@ class SharedAgents:
     # Last, so that `list` in the annotations above is Python's.
     def list(self) -> Sequence[SharedAgent]:
         """Return the agents that others share with the one who asks, with what may be done with each."""
-        return [shared_of(one) for one in _maps(self._me().get("shared"))]
+        told = self._me()
+        _maps(told.get("shared"))  # that it is a server of ours
+        return me_of(told).shared
 
 
 def unreachable(url: str, error: Exception) -> SharedAgentError:

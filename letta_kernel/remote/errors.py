@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from letta_kernel.errors import LettaError
+from letta_kernel.errors import ConflictError, LettaError
 
 TOKEN = (
     "LETTA_SERVER_TOKEN, or in a JupyterHub its token, says who you are; a new one comes from whoever "
@@ -14,7 +14,7 @@ class SharedAgentError(LettaError):
     """The server of shared agents could not be asked, or refused; the text says what to do."""
 
 
-def refused(status: int, said: str, ref: str | None) -> SharedAgentError:
+def refused(status: int, said: str, ref: str | None) -> LettaError:
     """Return what an answer with an error's *status* means; *said* is the server's own line.
 
     Parameters
@@ -24,6 +24,8 @@ def refused(status: int, said: str, ref: str | None) -> SharedAgentError:
     about = f"{ref}: " if ref else ""
     if status == 401:
         return SharedAgentError(f"The server of shared agents does not accept your token: {TOKEN}.")
+    if said and status == 409:
+        return ConflictError(f"{about}{said}")
     if said:
         return SharedAgentError(f"{about}{said}")
     return SharedAgentError(

@@ -38,8 +38,16 @@ def image_of(picture: Picture) -> dict[str, str]:
     return {"data": base64.b64encode(picture.data).decode("ascii")}
 
 
+class Ended(Exception):
+    """Somebody else than who follows a run has ended it."""
+
+
 def follow(
-    connection: dict[str, Any], ref: str, asked: dict[str, Any], live: Callable[[Event], None]
+    connection: dict[str, Any],
+    ref: str,
+    asked: dict[str, Any],
+    live: Callable[[Event], None],
+    ending: threading.Event | None = None,
 ) -> Generator[Event]:
     """Ask for a run of the agent *ref* and yield its events until it ends or waits for a person.
 
@@ -51,13 +59,16 @@ def follow(
     connection : how the WebSocket is opened.
     asked : the message that asks for the run.
     live : is told of every event, those after a stop too.
+    ending : set by another thread, it ends the run.
 
     Raises
     ------
     SharedAgentError
         The server cannot be reached, refuses, or was lost for good; one line.
+    Ended
+        *ending* was set.
     """
-    run = _Run(connection, ref, asked)
+    run = _Run(connection, ref, asked, ending)
     try:
         for event in run.events():
             live(event)
@@ -87,8 +98,15 @@ def pending(connection: dict[str, Any], ref: str) -> Sequence[ToolCall]:
 class _Run:
     """A run that was asked for, and the connection over which it is told."""
 
-    def __init__(self, connection: dict[str, Any], ref: str, asked: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        connection: dict[str, Any],
+        ref: str,
+        asked: dict[str, Any],
+        ending: threading.Event | None = None,
+    ) -> None:
         self._how, self._ref = connection, ref
+        self._ending = ending
         self._asked = {**asked, "id": new_id("request")}  # repeated with it, nothing is done twice
         self._id = ""  # of the run, as soon as it is known
         self._over = False
@@ -255,6 +273,8 @@ class _Run:
     def _next(self, until: float | None) -> Any:
         """Return the server's next message, or the exception that ended the connection."""
         while True:
+            if until is None and self._ending is not None and self._ending.is_set():
+                raise Ended
             left = 0.5 if until is None else min(0.5, until - time.monotonic())
             try:
                 return self._heard.get(

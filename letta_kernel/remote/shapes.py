@@ -19,6 +19,7 @@ from letta_kernel.records import Block
 
 _LONGEST = 300  # characters of a name or a line
 _MOST = 10_000  # of anything in a list
+_NOTICE = 1000  # characters
 
 
 class SharedAgent(BaseModel):
@@ -50,7 +51,27 @@ def shared_of(found: Mapping[str, Any]) -> SharedAgent:
         owner=ref.partition("/")[0],
         rights=tuple(_line(one) for one in _list(found.get("rights"))),
         description=_line(found.get("description")),
+        model=_line(found.get("model")),
         tools=tuple(_line(one) for one in _list(found.get("tools"))),
+    )
+
+
+class Me(BaseModel):
+    """Who asks at a server: their name there, what others share with them, and what everybody is told."""
+
+    model_config = ConfigDict(frozen=True)
+
+    user: str = ""
+    shared: tuple[SharedAgent, ...] = ()
+    notice: str = ""
+
+
+def me_of(found: Mapping[str, Any]) -> Me:
+    """Return who asks, of a server's answer."""
+    return Me(
+        user=_line(found.get("user")),
+        shared=tuple(shared_of(one) for one in _maps(found.get("shared"))),
+        notice=" ".join(_text(found.get("notice")).split())[:_NOTICE],
     )
 
 
@@ -68,7 +89,7 @@ def agent_of(found: Mapping[str, Any], ref: str, known: SharedAgent | None) -> S
 
 def block_of(found: Mapping[str, Any]) -> Block:
     """Return a block of a server's answer."""
-    limit = found.get("limit")
+    limit, version = found.get("limit"), found.get("version")
     return Block(
         id=_line(found.get("id")),
         label=_line(found.get("label")),
@@ -76,6 +97,7 @@ def block_of(found: Mapping[str, Any]) -> Block:
         limit=limit if isinstance(limit, int) else 100_000,
         description=_line(found.get("description")),
         read_only=found.get("read_only") is True,
+        version=version if isinstance(version, int) else 1,
         tags=[_line(one) for one in _list(found.get("tags"))],
     )
 
@@ -125,6 +147,8 @@ def _message(shape: Mapping[str, Any], owner: str) -> Message | None:
         case "user_message":
             told = {"role": "user", "content": _said(shape.get("content"))}
             told["created_by"] = _line(shape.get("name")) or owner
+        case "system_message" if not shape.get("run_id"):  # the system prompt: nobody said it
+            return None
         case "system_message":
             told = {"role": "event", "content": _said(shape.get("content"))}
         case "summary_message":

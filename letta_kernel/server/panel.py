@@ -18,6 +18,7 @@ from letta_kernel.notebook.document import FrontEnds
 from letta_kernel.notebook.document.grants import Grants
 from letta_kernel.notebook.panel.connections import PanelConnections
 from letta_kernel.notebook.panel.registry import RequestContext
+from letta_kernel.notebook.panel.shared_runs import SharedRuns
 from letta_kernel.server.events.runs import Project
 from letta_kernel.server.served_turn import ServedRuns
 from letta_kernel.service import AgentService
@@ -29,6 +30,7 @@ class ServedPanels:
     def __init__(self, project: Project) -> None:
         self.approvals = Approvals()
         self.front_ends = FrontEnds()
+        self.shared_runs = SharedRuns()
         self.grants = Grants()
         self.seen: dict[tuple[str, str], str] = {}
         self.agent_changed: Callable[[], None] = lambda: None
@@ -55,7 +57,7 @@ class ServedPanels:
         """Return where requests of a page are answered."""
         project, front_ends = self._project, self.front_ends
         runs = ServedRuns(project.live, self.grants, self.seen, front_ends, page)
-        return RequestContext(project.service, background=runs)
+        return RequestContext(project.service, background=runs, shared=self.shared_runs)
 
 
 class SocketComm:

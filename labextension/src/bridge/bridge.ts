@@ -14,6 +14,9 @@ import type { ISignal } from '@lumino/signaling';
  */
 export type BridgeState = 'none' | 'connecting' | 'ready' | 'plain-python' | 'old' | 'lost';
 
+/** What the id of somebody else's agent begins with; the rest is what it is called: OWNER/NAME. */
+export const SHARED = 'shared:';
+
 /** Something a run did (`event` is one of letta_kernel.messages, in JSON). */
 export interface IRunEvent {
   readonly agent_id: string;

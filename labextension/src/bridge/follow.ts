@@ -7,7 +7,7 @@ import type { ISignal } from '@lumino/signaling';
 import { Signal } from '@lumino/signaling';
 
 import type { Trans } from '../ui/words';
-import { RpcError } from './bridge';
+import { RpcError, SHARED } from './bridge';
 import type { BridgeState, IBridge, IChanged, IRunEvent } from './bridge';
 import { KernelRpc } from './rpc';
 import { imagesIn } from './images';
@@ -127,7 +127,8 @@ export class Bridge implements IBridge {
     }
     const near = this.allRpcs.filter(rpc => rpc.home === front.home);
     const { agent } = params as { agent?: string };
-    if ((method === 'approve' || method === 'pending') && agent !== undefined) {
+    const own = agent !== undefined && !agent.startsWith(SHARED);
+    if ((method === 'approve' || method === 'pending') && own) {
       // A cell that waits for the word runs in one kernel; only there it can be let go on.
       const asking = near.find(rpc => rpc.asking.includes(agent));
       const other = method === 'approve' ? this._free : front; // what is approved goes on there
@@ -151,7 +152,11 @@ export class Bridge implements IBridge {
     images: readonly string[]
   ): Promise<void> {
     const params = { agent, text, images, ...(conversation === null ? {} : { conversation }) };
-    const { _rpc: rpc, _server: server } = this;
+    const { _front: front, _rpc: rpc, _server: server } = this;
+    if (agent.startsWith(SHARED) && front) {
+      await front.talk(params); // nothing of a notebook goes along, and it waits for no cell
+      return;
+    }
     if (rpc && server) {
       await rpc.settled();
       if (rpc.state !== 'ready' || rpc.busy) {

@@ -17,6 +17,9 @@ const PROTOCOL = 1;
 /** How long to wait for things, in milliseconds. */
 export const TIMEOUT = { info: 2_000, subshell: 5_000, open: 10_000, hello: 30_000, reply: 60_000, ping: 60_000 };
 
+/** Runs that have ended and are remembered, in case their talk hears of it late. */
+const REMEMBERED = 100;
+
 /** Milliseconds between two looks. */
 const LOOK = 50;
 
@@ -97,6 +100,23 @@ export abstract class PanelRpc extends Disposable {
   /** Ask something; rejects with a `RpcError`. */
   async request<T>(method: string, params: object = {}): Promise<T> {
     return (await this.ask(method, params)) as T;
+  }
+
+  /** Say something to an agent; resolves when the run has ended, or waits for somebody's word. */
+  async talk(params: {
+    agent: string;
+    text: string;
+    conversation?: string;
+    images?: readonly string[];
+  }): Promise<void> {
+    const thread = `${params.agent}/${params.conversation ?? ''}`;
+    const before = this._talks.get(thread) ?? Promise.resolve();
+    const talk = before.then(() => this._talk(params));
+    this._talks.set(
+      thread,
+      talk.catch(() => undefined)
+    );
+    await talk;
   }
 
   /** What answers the other side's questions. */
@@ -181,7 +201,44 @@ export abstract class PanelRpc extends Disposable {
   }
 
   protected happened(event: IRunEvent): void {
+    this._hear(event.run_id, event.agent_id, event.event.type);
     this._events.emit(event);
+  }
+
+  /** What was said waits for runs of which no more is heard. */
+  protected giveUp(kind: string, text: string): void {
+    for (const { reject } of this._waiting.values()) {
+      reject(new RpcError(kind, text));
+    }
+    this._waiting.clear();
+  }
+
+  /** The same, and whoever shows such runs is told that they are over. */
+  protected ended(kind: string, text: string): void {
+    this.giveUp(kind, text);
+    const event = { type: 'run_ended', stop_reason: 'error', error: text, steps: 0 };
+    for (const [run_id, agent_id] of [...this._going]) {
+      this.happened({ run_id, agent_id, event });
+    }
+  }
+
+  private async _talk(params: object): Promise<void> {
+    const { run } = await this.request<{ run: string }>('talk', params);
+    if (this._over.includes(run)) {
+      return;
+    }
+    await new Promise<void>((resolve, reject) => this._waiting.set(run, { resolve, reject }));
+  }
+
+  private _hear(run: string, agent: string, type: string): void {
+    if (type !== 'run_ended') {
+      this._going.set(run, agent);
+      return;
+    }
+    this._going.delete(run);
+    this._over = [run, ...this._over].slice(0, REMEMBERED);
+    this._waiting.get(run)?.resolve();
+    this._waiting.delete(run);
   }
 
   /** Ask for what was missed of the runs that went on when the connection was lost. */
@@ -228,6 +285,10 @@ export abstract class PanelRpc extends Disposable {
   private _hello: IHello = {};
   private _asking: readonly string[] = [];
   private _pings: number | undefined;
+  private _talks = new Map<string, Promise<void>>(); // the last one of each thread
+  private _going = new Map<string, string>();
+  private _over: string[] = [];
+  private _waiting = new Map<string, { resolve: () => void; reject: (error: Error) => void }>();
   private readonly _requests = new Requests();
   private readonly _followed = new Followed(
     // Ask for what follows an event of a run, when something was missed.

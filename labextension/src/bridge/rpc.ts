@@ -202,13 +202,15 @@ export class KernelRpc extends PanelRpc {
       this._comm = '';
       this._subshell = null;
       window.clearTimeout(this._timer);
-        this.fail(this.trans.__('The kernel was restarted meanwhile.'));
+      this.fail(this.trans.__('The kernel was restarted meanwhile.'));
+      this.giveUp('Lost', this.trans.__('The kernel was restarted meanwhile.'));
       this.setAsking([]);
       this.setState('connecting');
     } else if (status === 'dead') {
       this._turn++;
       this._comm = '';
       this.fail(this.trans.__('The kernel is gone.'));
+      this.giveUp('Lost', this.trans.__('The kernel is gone.'));
       this.setAsking([]);
       this.setState('lost');
     } else if (this._restarting && (status === 'idle' || status === 'busy')) {

@@ -5,7 +5,6 @@ import type { ServerConnection } from '@jupyterlab/services';
 import type { JSONObject } from '@lumino/coreutils';
 
 import type { Trans } from '../ui/words';
-import { RpcError } from './bridge';
 import { PanelRpc, type IHello } from './protocol';
 
 /** How long to wait until the connection is tried again, in milliseconds: at first, and at most. */
@@ -27,25 +26,7 @@ export class ServerRpc extends PanelRpc {
     trans: Trans
   ) {
     super(trans);
-    this.events.connect((_, { run_id, agent_id, event }) => this._hear(run_id, agent_id, event.type));
     this.again();
-  }
-
-  /** Say something to an agent; resolves when the run has ended, or waits for somebody's word. */
-  async talk(params: {
-    agent: string;
-    text: string;
-    conversation?: string;
-    images?: string[];
-  }): Promise<void> {
-    const thread = `${params.agent}/${params.conversation ?? ''}`;
-    const before = this._talks.get(thread) ?? Promise.resolve();
-    const talk = before.then(() => this._talk(params));
-    this._talks.set(
-      thread,
-      talk.catch(() => undefined)
-    );
-    await talk;
   }
 
   /** Say whether changes in the project are to be told, by whomever they are made. */
@@ -85,7 +66,7 @@ export class ServerRpc extends PanelRpc {
     this._pause = PAUSE;
     const process = hello.process ?? '';
     if (this._process && process !== this._process) {
-      this._ended('Lost', this.trans.__('The Jupyter server was restarted meanwhile.'));
+      this.ended('Lost', this.trans.__('The Jupyter server was restarted meanwhile.'));
     }
     this._process = process;
     super.welcomed(hello);
@@ -118,47 +99,9 @@ export class ServerRpc extends PanelRpc {
     return this.trans.__('The Jupyter server is not connected.');
   }
 
-  private async _talk(params: object): Promise<void> {
-    const { run } = await this.request<{ run: string }>('talk', params);
-    if (this._over.includes(run)) {
-      return;
-    }
-    await new Promise<void>((resolve, reject) => this._waiting.set(run, { resolve, reject }));
-  }
-
-  private _hear(run: string, agent: string, type: string): void {
-    if (type !== 'run_ended') {
-      this._going.set(run, agent);
-      return;
-    }
-    this._going.delete(run);
-    this._over = [run, ...this._over].slice(0, REMEMBERED);
-    this._waiting.get(run)?.resolve();
-    this._waiting.delete(run);
-  }
-
-  /** The runs that went on are no more. */
-  private _ended(kind: string, text: string): void {
-    for (const { reject } of this._waiting.values()) {
-      reject(new RpcError(kind, text));
-    }
-    this._waiting.clear();
-    const event = { type: 'run_ended', stop_reason: 'error', error: text, steps: 0 };
-    for (const [run_id, agent_id] of [...this._going]) {
-      this.happened({ run_id, agent_id, event });
-    }
-  }
-
   private _socket: WebSocket | null = null;
   private _timer: number | undefined;
   private _pause = PAUSE;
   private _watches = false;
   private _process = ''; // the server's, which has its runs
-  private _talks = new Map<string, Promise<void>>(); // the last one of each thread
-  private _going = new Map<string, string>();
-  private _over: string[] = [];
-  private _waiting = new Map<string, { resolve: () => void; reject: (error: Error) => void }>();
 }
-
-/** Runs that have ended and are remembered, in case their talk hears of it late. */
-const REMEMBERED = 100;

@@ -19,10 +19,11 @@ interface IDragged extends Event {
 
 /** Enter sends, Shift+Enter makes a line. */
 export function Box({ agent, state }: { agent: AgentModel; state: IAgent }): JSX.Element {
-  const { trans, files } = usePanel();
+  const { trans, ...panel } = usePanel();
+  const files = state.shared ? null : panel.files; // nothing of the project goes to others
   const { chat } = agent;
   const label = trans.__('Message to %1', state.name);
-  const send = () => void agent.send(state.name);
+  const send = () => void agent.send(state.shared ? state.id : state.name);
   const form = React.useRef<HTMLFormElement>(null);
   const field = React.useRef<HTMLTextAreaElement>(null);
 
@@ -103,7 +104,9 @@ export function Box({ agent, state }: { agent: AgentModel; state: IAgent }): JSX
         onChange={event => {
           const { value, selectionStart } = event.target;
           chat.write(value);
-          mentions.look(value.slice(0, selectionStart));
+          if (!state.shared) {
+            mentions.look(value.slice(0, selectionStart));
+          }
         }}
         onKeyDown={event => {
           if (mentions.take(event.key)) {

@@ -10,27 +10,53 @@ import { Conversations } from './conversations';
 import { useFollowedEnd } from './follow';
 import type { AgentModel } from './model/agent';
 import type { ChatModel, IExchange } from './model/chat';
-import type { IAgent, IMessage } from './model/records';
+import { mayTalk, type IAgent, type IMessage } from './model/records';
 import { senderOf } from './messages';
 import { Prompt } from './prompt';
 import { Drawn, Hint, Markdown, PartBody, Problem, useModel, usePanel } from './ui';
 
 export function ChatSection({ agent, state }: { agent: AgentModel; state: IAgent }) {
+  const { trans } = usePanel();
   const { chat, conversations } = agent;
   useModel(conversations); // another one may be looked at
   return (
     <>
-      <Conversations conversations={conversations} />
+      {state.shared ? <Told state={state} /> : <Conversations conversations={conversations} />}
       <PartBody key={chat.conversation} part={chat}>
         {() => (
           <>
             <Said agent={agent} state={state} />
             {chat.waiting.length > 0 && <Approval chat={chat} />}
-            <Box agent={agent} state={state} />
+            {mayTalk(state) ? (
+              <Box agent={agent} state={state} />
+            ) : (
+              <Hint>{trans.__('You may read %1, and not talk with it.', state.name)}</Hint>
+            )}
           </>
         )}
       </PartBody>
     </>
+  );
+}
+
+/** What whoever talks to somebody else's agent is told: what is kept, and who sees it. */
+function Told({ state }: { state: IAgent }): JSX.Element | null {
+  const { model, trans } = usePanel();
+  const { server, notice } = model.shared;
+  const owner = state.shared?.owner ?? '';
+  if (!mayTalk(state)) {
+    return null;
+  }
+  return (
+    <p className="lk-Hint lk-Small lk-Kept" dir="auto">
+      {trans.__(
+        'What you say to %1, and what it answers, is kept at %2 under your name. %3 and whoever runs the server can read it.',
+        state.name,
+        server,
+        owner
+      )}{' '}
+      {notice}
+    </p>
   );
 }
 
@@ -52,7 +78,13 @@ function Said({ agent, state }: IProps): JSX.Element {
       role="log"
       aria-label={trans.__('Conversation with %1', state.name)}
     >
-      {empty && <Hint>{trans.__('Say something to %1.', state.name)}</Hint>}
+      {empty && (
+        <Hint>
+          {mayTalk(state)
+            ? trans.__('Say something to %1.', state.name)
+            : trans.__('Nothing was said to %1 yet.', state.name)}
+        </Hint>
+      )}
       {chat.past.map(message => (
         <PastMessage key={message.id} message={message} agent={agent} state={state} />
       ))}
@@ -64,6 +96,7 @@ function Said({ agent, state }: IProps): JSX.Element {
 }
 
 function PastMessage({ message, ...props }: IProps & { message: IMessage }): JSX.Element | null {
+  const { state } = props;
   if (!message.content) {
     return null;
   }
@@ -75,7 +108,7 @@ function PastMessage({ message, ...props }: IProps & { message: IMessage }): JSX
     <Prompt
       text={message.content}
       sender={senderOf(message)}
-      said={message.role === 'user' && !message.sender_id ? message.id : null}
+      said={message.role === 'user' && !message.sender_id && !state.shared ? message.id : null}
       {...props}
     />
   );
@@ -87,7 +120,7 @@ function ExchangeView({ exchange, ...props }: IProps & { exchange: IExchange }):
   return (
     <>
       {exchange.prompt && (
-        <Prompt text={exchange.prompt} said={over ? exchange : null} {...props} />
+        <Prompt text={exchange.prompt} said={over && !props.state.shared ? exchange : null} {...props} />
       )}
       {exchange.transcript ? (
         <RunDrawing exchange={exchange} />

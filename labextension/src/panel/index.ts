@@ -141,14 +141,18 @@ function addCommands(
   const ready = () => model.bridge.answeredBy !== null;
   const meant = (id: unknown): IAgent | null =>
     typeof id === 'string'
-      ? (model.agents.find(agent => agent.id === id || agent.name === id) ?? null)
+      ? (model.all.find(agent => agent.id === id || agent.name === id) ?? null)
       : model.agent;
+  const own = (id: unknown) => {
+    const agent = meant(id);
+    return agent?.shared ? null : agent; // what is somebody else's is not changed here
+  };
   const about = (id: string, label: string, act: (agent: IAgent) => Promise<void>) =>
     commands.addCommand(id, {
       label,
-      isEnabled: args => ready() && meant(args.agent) !== null,
+      isEnabled: args => ready() && own(args.agent) !== null,
       execute: async args => {
-        const agent = meant(args.agent);
+        const agent = own(args.agent);
         if (agent) {
           await act(agent);
         }

@@ -6,13 +6,19 @@ import { h } from '../ui/dom';
 import { MemoryView } from '../ui/memory';
 import { SleepView } from '../ui/sleep';
 import type { AgentModel } from './model/agent';
+import type { IAgent } from './model/records';
 import { PartBody, usePanel, Viewed } from './ui';
 
-export function MemorySection({ agent }: { agent: AgentModel }): JSX.Element {
+interface IProps {
+  agent: AgentModel;
+  state: IAgent;
+}
+
+export function MemorySection({ agent, state }: IProps): JSX.Element {
   const { trans } = usePanel();
   const { memory } = agent;
   const make = () => {
-    const blocks = new MemoryView(memory.askBlocks, trans);
+    const blocks = new MemoryView(memory.askBlocks, trans, state.shared !== undefined);
     const asleep = new SleepView(memory.askBlocks, trans);
     const update = () => {
       blocks.update(memory.blocks);

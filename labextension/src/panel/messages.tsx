@@ -27,9 +27,10 @@ function roleWord(role: IMessage['role'], trans: Trans): string {
   }
 }
 
-/** The name of the agent that spoke a message; empty where none did. */
+/** The name of the agent, or of the other person, that spoke a message; empty where neither did. */
 export function senderOf(message: IMessage): string {
-  return message.sender_id ? oneLine(message.name || message.sender_id, 80) : '';
+  const name = message.role === 'user' ? message.name : null;
+  return oneLine((message.sender_id && message.name) || message.sender_id || name || '', 80);
 }
 
 export function MessagesSection({ agent }: { agent: AgentModel }): JSX.Element {

@@ -117,6 +117,7 @@ function PanelView({ onMenu }: Pick<IOptions, 'onMenu'>): JSX.Element {
           {bridge.answeredBy === 'server' && <NoKernel />}
           <Problem text={model.error} onDismiss={() => model.dismiss()} />
           {!model.loaded && !model.error && <Reading />}
+          <Problem text={model.sharedProblem} onDismiss={() => model.dismissShared()} />
           {model.loaded && !model.agents.length && (
             <div className="lk-Welcome">
               <Hint>{trans.__('This project has no agents yet.')}</Hint>
@@ -125,7 +126,7 @@ function PanelView({ onMenu }: Pick<IOptions, 'onMenu'>): JSX.Element {
               </TextButton>
             </div>
           )}
-          {model.loaded && model.agents.length > 0 && <AgentList model={model} />}
+          {model.loaded && model.all.length > 0 && <AgentList model={model} />}
           {model.loaded && agent && (
             <div className="lk-Panel-body">
               <Chosen model={model} agent={agent} onMenu={below => onMenu(agent, below)} />

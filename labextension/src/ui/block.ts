@@ -65,13 +65,19 @@ export class BlockView {
     );
     this._past.setAttribute('aria-expanded', 'false');
     const remove = tool(trans.__('Remove'), trans.__('Take this block from the agent'), () => this._remove());
-    this._tools.append(this._undo, this._redo, this._past, this._change, remove);
+    this._tools.append(
+      ...(_memory.textAlone
+        ? [this._change]
+        : [this._undo, this._redo, this._past, this._change, remove])
+    );
     this._history = new History(_memory, label);
     this._history.node.hidden = true;
     this._label.dir = this._about.dir = this._value.dir = 'auto';
     this._bar.setAttribute('role', 'meter');
     this._wrong.setAttribute('role', 'alert');
-    this._value.addEventListener('click', () => void this._trace());
+    if (!_memory.textAlone) {
+      this._value.addEventListener('click', () => void this._trace());
+    }
     this._value.addEventListener('dblclick', () => this._edit());
     named(this.node, 'group', trans.__('Memory block %1', label));
     const head = h('div', 'lk-Memory-head', this._label, this._shared, this._figures);

@@ -47,6 +47,8 @@ export type AskBlocks = <T>(method: string, params: object) => Promise<T>;
 export interface IBlockHost {
   readonly ask: AskBlocks;
   readonly trans: Trans;
+  /** Whether a block can be given another text at most: it is somebody else's. */
+  readonly textAlone?: boolean;
   say(text: string): void;
 }
 

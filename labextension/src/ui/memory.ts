@@ -10,12 +10,17 @@ import type { Trans } from './words';
 import { grouped } from './words';
 
 export class MemoryView {
+  /**
+   * @param textAlone - The blocks can be given other texts at most: they are somebody else's.
+   */
   constructor(
     readonly ask: AskBlocks,
-    readonly trans: Trans
+    readonly trans: Trans,
+    readonly textAlone = false
   ) {
     this._said.setAttribute('role', 'status');
     this._add = button(trans.__('New block'), 'lk-mod-small', () => this._form());
+    this._add.hidden = textAlone;
     const head = h('div', 'lk-Memory-head', this._title, this._sum);
     this.node.setAttribute('role', 'group');
     this.node.append(

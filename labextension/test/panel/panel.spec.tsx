@@ -282,3 +282,95 @@ describe('AgentsPanel', () => {
     error.mockRestore();
   });
 });
+
+describe('agents of other people', () => {
+  const sharedBy = (...rights: ('read' | 'talk' | 'write')[]) => {
+    const shared = { owner: 'ann', rights, tools: [] };
+    return agent('ann/ada', { id: 'shared:ann/ada', answers: '', shared });
+  };
+  const server = { problem: '', server: 'http://letta', notice: 'Runs are counted.' };
+  const opened = async (...rights: ('read' | 'talk' | 'write')[]) => {
+    const rpc = new KernelRpc({
+      shared: () => ({ ...server, agents: [sharedBy(...rights)] }),
+      messages: () => [message(1, { name: 'ann' }), message(2)],
+      blocks: () => [{ ...block('human', 'Kim'), read_only: !rights.includes('write') }]
+    });
+    open(rpc);
+    await until(says('Shared with me'));
+    model.choose('shared:ann/ada');
+    await until(find('.lk-Whose'));
+    return rpc;
+  };
+  const sections = () =>
+    Array.from(panel.node.querySelectorAll<HTMLElement>('.lk-Section'), one => one.dataset.section);
+
+  it('are a group of the list, reached with the arrow keys', async () => {
+    await opened('talk');
+    const group = find('.lk-Agents [role=group]')();
+    const label = document.getElementById(group?.getAttribute('aria-labelledby') ?? '');
+    expect(label?.textContent).toBe('Shared with me');
+    expect(group?.querySelectorAll('[role=option]')).toHaveLength(1);
+    const option = find('[aria-selected=true]')() as HTMLElement;
+    expect(option.textContent).toContain('ann/ada');
+    press(option, 'ArrowUp');
+    await until(() => find('[aria-selected=true]')()?.textContent?.includes('bob'));
+    press(find('[aria-selected=true]')() as HTMLElement, 'End');
+    await until(() => find('[aria-selected=true]')()?.textContent?.includes('ann/ada'));
+    expect(document.activeElement?.textContent).toContain('ann/ada');
+  });
+
+  it('are talked with, once it is said what is kept, and no memory is shown', async () => {
+    const rpc = await opened('talk');
+    await until(says('is kept at http://letta under your name. ann and whoever runs the server'));
+    expect(panel.node.textContent).toContain('Runs are counted.');
+    expect(panel.node.textContent).toContain('Its memory is not shown to you.');
+    expect(sections()).toEqual(['chat']);
+    const box = await until(find('.lk-Box textarea'));
+    type(box, 'Hello');
+    press(box, 'Enter');
+    await until(() => rpc.said.length > 0);
+    expect(rpc.said).toEqual([['shared:ann/ada', 'Hello', null]]);
+    expect(find('.lk-Talks')()).toBeNull();
+    expect(find('[aria-haspopup=menu]')()).toBeNull();
+    rpc.endTalk();
+  });
+
+  it('are read, with who spoke, and then neither talked with nor changed', async () => {
+    await opened('read');
+    await until(says('You may read ann/ada, and not talk with it.'));
+    expect(find('.lk-Box')()).toBeNull();
+    expect(find('.lk-Chat .lk-mod-user b')()?.textContent).toBe('ann: ');
+    expect(find('.lk-Prompt-again')()).toBeNull();
+    await until(find('.lk-Block'));
+    expect(sections()).toEqual(['chat', 'memory']);
+    expect(find('[aria-label="Edit human"]')()?.hidden).toBe(true);
+  });
+
+  it('have blocks that are given another text, where that is granted', async () => {
+    const rpc = await opened('write');
+    rpc.answers['block.write'] = () => null;
+    (await until(find('[aria-label="Edit human"]'))).click();
+    for (const name of ['History', 'Remove', 'Undo', 'Redo']) {
+      expect(find(`[aria-label="${name} human"]`)()).toBeNull();
+    }
+    const field = await until(find('.lk-Block textarea'));
+    type(field, 'Kim likes tea');
+    press(field, 'Enter', { ctrlKey: true });
+    await until(() => rpc.count('block.write') === 1);
+    const [, params] = rpc.asked.find(([name]) => name === 'block.write')!;
+    const told = { agent: 'shared:ann/ada', label: 'human', value: 'Kim likes tea' };
+    expect(params).toEqual({ ...told, expected_version: 1 });
+  });
+
+  it('are not there, and that is said, while own agents are', async () => {
+    const rpc = new KernelRpc({
+      shared: () => ({ ...server, agents: [], problem: 'The server cannot be reached.' })
+    });
+    open(rpc);
+    await until(says('The server cannot be reached.'));
+    await until(says('bob'));
+    expect(panel.node.textContent).not.toContain('Shared with me');
+    find('.lk-Problem button')()?.click();
+    await until(() => !says('The server cannot be reached.')());
+  });
+});

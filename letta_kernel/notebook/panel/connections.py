@@ -30,12 +30,12 @@ from letta_kernel.ids import new_id
 from letta_kernel.messages import Event
 from letta_kernel.notebook.debugger import Debugging
 from letta_kernel.notebook.output import details
-from letta_kernel.notebook.panel import rpc
+from letta_kernel.notebook.panel import rpc, shared
 from letta_kernel.notebook.panel.registry import METHODS, OfAgent, PanelHost
 from letta_kernel.notebook.remedies import WORDS
 from letta_kernel.service import AgentService, event_json
 from letta_kernel.service.changes import WHAT, ChangeWatch
-from letta_kernel.service.event_log import RunLog
+from letta_kernel.service.event_log import EventLog, RunLog
 
 PROTOCOL = 1
 """Grows when a front end has to know about it."""
@@ -56,6 +56,14 @@ class _Connection:
         self.comm = comm
         self.watches = watches  # is it to be told of changes?
         self.heard = time.monotonic()
+
+
+class _Requests:
+    """Requests that wait for a thread, and how many threads there are for them."""
+
+    def __init__(self) -> None:
+        self.queue: queue.SimpleQueue[tuple[_Connection, dict[str, Any]]] = queue.SimpleQueue()
+        self.workers = 0
 
 
 class _Followed:
@@ -79,13 +87,14 @@ class PanelConnections:
         self._id = new_id("process")
         self._lock = threading.Lock()
         self._open: dict[str, _Connection] = {}
-        self._requests: queue.SimpleQueue[tuple[_Connection, dict[str, Any]]] = queue.SimpleQueue()
-        self._workers = 0
+        # A server of shared agents may be slow, or not there: own agents do not wait for it.
+        self._near, self._far = _Requests(), _Requests()
         self._services: list[AgentService] = []  # whose runs are followed
         self._followed: dict[str, _Followed] = {}
         self._news = threading.Event()
         self._running: set[str] = set()  # which of the two threads below there are
         self._seen: ChangeWatch | None = None  # until the first panel
+        kernel.shared_runs.log.listeners.append(partial(self._note, kernel.shared_runs.log))
         kernel.approvals.changed = self._tell_asking
         kernel.agent_changed = self._tell_agent
         debugger: Debugging | None = getattr(kernel, "debugger", None)  # a server has none
@@ -144,7 +153,7 @@ class PanelConnections:
         with self._lock:
             if service not in self._services:
                 self._services.append(service)
-                service.events.listeners.append(partial(self._note, service))
+                service.events.listeners.append(partial(self._note, service.events))
         return service
 
     def _forget(self, comm_id: str) -> None:
@@ -180,14 +189,16 @@ class PanelConnections:
                 if one.watches:
                     self._keep_running(self._watch)
                 return
-            if self._workers < _WORKERS:
-                self._workers += 1
-                threading.Thread(target=self._work, name="letta-panel", daemon=True).start()
-        self._requests.put((one, data))
+            asked = self._far if shared.is_about(data) else self._near
+            if asked.workers < _WORKERS:
+                asked.workers += 1
+                work = partial(self._work, asked)
+                threading.Thread(target=work, name="letta-panel", daemon=True).start()
+        asked.queue.put((one, data))
 
-    def _work(self) -> None:
+    def _work(self, asked: _Requests) -> None:
         while True:
-            one, data = self._requests.get()
+            one, data = asked.queue.get()
             with self._noted():
                 if data["type"] == "follow":
                     self._catch_up(one, data)
@@ -200,7 +211,8 @@ class PanelConnections:
         try:
             params = data.get("params")
             found, given = rpc.read(str(data.get("method")), params)
-            if not self._kernel.has_project:  # looking must not make a folder
+            if not shared.is_about(data) and not self._kernel.has_project:
+                # looking must not make a folder
                 if found.empty is not None:
                     return {"result": found.empty}
                 if isinstance(given, OfAgent):
@@ -248,10 +260,10 @@ class PanelConnections:
     def _tell_agent(self) -> None:
         self._send_all({"type": "changed", "what": ["notebook"], "agents": []})
 
-    def _note(self, service: AgentService, _agent_id: str, run_id: str, _event: Event) -> None:
+    def _note(self, log: EventLog, _agent_id: str, run_id: str, _event: Event) -> None:
         """Take up a run that has something to tell; called by its own thread, which must not wait."""
         if self._open and run_id not in self._followed:
-            run = service.events.run(run_id)
+            run = log.run(run_id)
             if run is not None:
                 self._followed[run_id] = _Followed(run, run.last - 1)
         self._news.set()
@@ -274,7 +286,8 @@ class PanelConnections:
 
     def _catch_up(self, one: _Connection, data: dict[str, Any]) -> None:
         """Tell one panel what it has missed of a run."""
-        run, after = self._service().events.run(str(data.get("run_id"))), data.get("after")
+        run_id, after = str(data.get("run_id")), data.get("after")
+        run = self._kernel.shared_runs.log.run(run_id) or self._service().events.run(run_id)
         if run is not None and isinstance(after, int):
             for message in event_json.messages(run, max(0, after), WORDS):
                 self._send(one, message)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Protocol, TypeVar
 
@@ -16,6 +16,7 @@ from letta_kernel.notebook.debugger import Debugging
 from letta_kernel.notebook.document import FrontEnds
 from letta_kernel.notebook.document.grants import Grants
 from letta_kernel.notebook.main_thread import MainThreadQueue
+from letta_kernel.notebook.panel.shared_runs import SIGN, SharedRuns
 from letta_kernel.pictures.picture import Picture
 from letta_kernel.service import AgentService, Decision
 from letta_kernel.tools.execute import ToolHost
@@ -50,6 +51,7 @@ class PanelHost(Protocol):
 
     approvals: Approvals
     front_ends: FrontEnds
+    shared_runs: SharedRuns
     agent_changed: Callable[[], None]
     last_error: str
 
@@ -126,11 +128,15 @@ class Background(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RequestContext:
-    """Where a request is answered: the project, in a kernel its notebook, and in a server what runs there."""
+    """Where a request is answered: the project, in a kernel its notebook, and in a server what runs there.
+
+    ``shared`` are runs of other people's agents.
+    """
 
     service: AgentService
     kernel: Kernel | None = None
     background: Background | None = None
+    shared: SharedRuns = field(default_factory=SharedRuns)
 
     @property
     def notebook(self) -> str:
@@ -141,6 +147,11 @@ class RequestContext:
         """Return the id of the agent the notebook talks to, if there is one."""
         agent = self.kernel.current() if self.kernel is not None else None
         return agent.id if agent is not None else None
+
+    def talked_to(self) -> str | None:
+        """Return what the panel knows the agent by that cells talk to, somebody else's too."""
+        other = self.kernel.shared(None) if self.kernel is not None else None
+        return SIGN + other.ref if other is not None else self.current()
 
     def here(self) -> Kernel:
         """Return the kernel; `InvalidInputError` where there is none."""

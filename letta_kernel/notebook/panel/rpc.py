@@ -21,6 +21,7 @@ from letta_kernel.notebook.panel import (
     notebook,
     runs,
     settings,
+    shared,
     sleeptime,
     timeline,
     tools,
@@ -42,6 +43,7 @@ __all__ = [
     "read",
     "runs",
     "settings",
+    "shared",
     "sleeptime",
     "timeline",
     "tools",
@@ -67,6 +69,8 @@ def answer(
     """
     context = where if isinstance(where, RequestContext) else RequestContext(where)
     found, given = read(method, params)
+    if shared.ref_of(getattr(given, "agent", None)) is not None:
+        return _ready(shared.answer(context, method, given))
     return _ready(found.handler(context, given))
 
 

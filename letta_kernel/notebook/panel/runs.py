@@ -166,7 +166,7 @@ def job(context: RequestContext, asked: Ticket) -> Any:
 @method("cancel", OneRun)
 def cancel(context: RequestContext, asked: OneRun) -> bool:
     """Stop a run, wherever it goes on; False if it is over."""
-    return context.service.runs.cancel(asked.run)
+    return context.shared.stop(asked.run) or context.service.runs.cancel(asked.run)
 
 
 @method("context", OfAgent)

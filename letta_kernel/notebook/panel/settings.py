@@ -52,7 +52,7 @@ def settings(context: RequestContext, asked: Chosen) -> dict[str, Any]:
 @method("notebook", empty={"notebook": "", "agent": None})
 def notebook(context: RequestContext, asked: Params) -> dict[str, Any]:
     """Return which notebook this is and the id of the agent it talks to."""
-    return {"notebook": context.notebook, "agent": context.current()}
+    return {"notebook": context.notebook, "agent": context.talked_to()}
 
 
 @method("run.view", OfRun)

@@ -212,10 +212,11 @@ def _visible(service: AgentService, ids: Sequence[str]) -> list[str]:
 
 def _change(service: AgentService, block: Block, asked: BlockUpdate) -> Block:
     changes: dict[str, Any] = asked.changes()
+    expected: int | None = changes.pop("expected_version", None)
     value, limit = changes.get("value", block.value), changes.get("limit", block.limit)
     _check_reach(service, block, changes)
     _check_length(value, limit, "value" if "value" in changes else "limit")
-    return service.blocks.update(block.id, reason=REST, **changes)
+    return service.blocks.update(block.id, reason=REST, expected_version=expected, **changes)
 
 
 def _check_reach(service: AgentService, block: Block, changes: dict[str, Any]) -> None:

@@ -37,6 +37,7 @@ class SharedShape(Shape):
     rights: list[Right]
     tools: list[str] = Field(description="The owner's tools that run for you, too.")
     description: str | None = None
+    model: str | None = Field(None, description="What answers, where its owner has chosen that.")
 
 
 class Quota(Shape):
@@ -108,6 +109,7 @@ def retrieve_me() -> Me:
                 rights=[right for right in ("read", "talk", "write") if right in one.grant.rights],
                 tools=one.grant.tools,
                 description=one.state.description or None,
+                model=one.state.model or None,
             )
             for one in authorization.shared()
         ],

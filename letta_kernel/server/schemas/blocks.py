@@ -25,6 +25,7 @@ class BlockResponse(Shape):
     limit: int
     description: str | None = None
     read_only: bool = False
+    version: int = Field(1, description="Grows with each new text; an extension, not Letta's.")
     metadata: dict[str, Any] = Field(default_factory=dict)
     tags: list[str] = Field(default_factory=list)
     created_by_id: str | None = None
@@ -67,6 +68,11 @@ class BlockUpdate(BlockFields):
     label: str | None = None
     value: str | None = None
     limit: Limit | None = None
+    expected_version: int | None = Field(
+        None,
+        ge=1,
+        description="The version that was read; another one now is a conflict. An extension.",
+    )
 
 
 def to_block(block: Block, writer: str | None = None) -> BlockResponse:

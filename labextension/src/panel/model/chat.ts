@@ -1,12 +1,14 @@
 // Talking to an agent: what was said before, the runs as they happen, questions that wait.
 
-import type { IBridge, IRunEvent } from '../../bridge';
+import { SHARED, type IBridge, type IRunEvent } from '../../bridge/bridge';
 import { messageOf, Part } from './part';
 import { Transcript } from '../../ui/transcript';
 import type { Ask, IDecision, IMessage, IToolCall } from './records';
 
 /** Messages of the past that are shown above what is new. */
 const PAST = 12;
+/** The same of somebody else's agent, whose history is nowhere else here. */
+const SHARED_PAST = 50;
 
 /** Runs that are kept to look at; all of them are in the history. */
 const MOST_RUNS = 30;
@@ -194,7 +196,8 @@ export class ChatModel extends Part {
   }
 
   protected async read(): Promise<void> {
-    const params = { ...this._thread, limit: PAST, roles: ['user', 'assistant', 'event'] };
+    const limit = this.agent.startsWith(SHARED) ? SHARED_PAST : PAST;
+    const params = { ...this._thread, limit, roles: ['user', 'assistant', 'event'] };
     const messages = await this.ask<IMessage[]>('messages', params);
     const seen = new Set(this.exchanges.flatMap(({ runId, before }) => [runId, ...before]));
     this.past = messages.filter(({ run_id }) => !seen.has(run_id ?? ''));

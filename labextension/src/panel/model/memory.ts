@@ -1,5 +1,6 @@
 // An agent's memory blocks, read again after whatever may have changed them.
 
+import { SHARED } from '../../bridge/bridge';
 import type { AskBlocks, IBlock } from '../../ui/blocks';
 import type { ISleep } from '../../ui/sleep';
 import { Part } from './part';
@@ -15,6 +16,10 @@ export class MemoryModel extends Part {
 
   protected async read(): Promise<void> {
     const { agent } = this;
+    if (agent.startsWith(SHARED)) {
+      this.blocks = await this.ask<IBlock[]>('blocks', { agent });
+      return;
+    }
     const asleep = this.ask<ISleep | null>('sleeptime', { agent }).catch(() => null); // an older kernel
     [this.blocks, this.sleep] = await Promise.all([this.ask<IBlock[]>('blocks', { agent }), asleep]);
   }

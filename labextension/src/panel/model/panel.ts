@@ -4,7 +4,7 @@ import type { IBridge, IChanged, IRunEvent } from '../../bridge';
 import { meaning } from '../../ui/stopReasons';
 import { AFFECTED, AgentModel } from './agent';
 import { messageOf, Observable } from './part';
-import type { AgentStatus, IAgent } from './records';
+import type { AgentStatus, IAgent, ISharedAgents } from './records';
 
 /** What the panel remembers after a reload. */
 export interface IRemembered {
@@ -25,6 +25,8 @@ export class PanelModel extends Observable {
   }
 
   agents: IAgent[] = [];
+  /** What others share: asked for by itself, since a server far away may take its time. */
+  shared: ISharedAgents = NOBODY;
   chosen: AgentModel | null = null;
   /** The id of the agent that the cells of the notebook in front talk to. */
   current: string | null = null;
@@ -65,7 +67,12 @@ export class PanelModel extends Observable {
   }
 
   get agent(): IAgent | null {
-    return this.agents.find(({ id }) => id === this.chosen?.id) ?? null;
+    return this.all.find(({ id }) => id === this.chosen?.id) ?? null;
+  }
+
+  /** Own agents, then those of others. */
+  get all(): readonly IAgent[] {
+    return [...this.agents, ...this.shared.agents];
   }
 
   /** Look at an agent; at the notebook's own one from then on, if it is that. */
@@ -103,11 +110,22 @@ export class PanelModel extends Observable {
       model.invalidate(Object.keys(AFFECTED));
       model.invalidateChats();
     });
+    this._fresh = true;
     this.refresh();
   }
 
   dismiss(): void {
     this.error = '';
+    this.emit();
+  }
+
+  /** Why what others share cannot be read now, until that is put away; empty if it can. */
+  get sharedProblem(): string {
+    return this.shared.problem === this._dismissed ? '' : this.shared.problem;
+  }
+
+  dismissShared(): void {
+    this._dismissed = this.shared.problem;
     this.emit();
   }
 
@@ -162,7 +180,7 @@ export class PanelModel extends Observable {
     }
     const now = STATES[event.type];
     const ended = event.type === 'run_ended';
-    if (now && this.agents.some(({ id, state }) => id === agent_id && state !== now)) {
+    if (now && this.all.some(({ id, state }) => id === agent_id && state !== now)) {
       this._setState(agent_id, now);
     } else if (ended) {
       const waits = meaning(String(event.stop_reason)) === 'waits';
@@ -174,7 +192,9 @@ export class PanelModel extends Observable {
   }
 
   private _setState(id: string, state: AgentStatus): void {
-    this.agents = this.agents.map(agent => (agent.id === id ? { ...agent, state } : agent));
+    const set = (agent: IAgent) => (agent.id === id ? { ...agent, state } : agent);
+    this.agents = this.agents.map(set);
+    this.shared = { ...this.shared, agents: this.shared.agents.map(set) };
     this.emit();
   }
 
@@ -185,6 +205,7 @@ export class PanelModel extends Observable {
     this._loading = true;
     while (this._stale && this._shown && this.bridge.answeredBy !== null) {
       this._stale = false;
+      void this._loadShared();
       try {
         const [agents, notebook] = await Promise.all([
           this.bridge.request<IAgent[]>('agents'),
@@ -203,14 +224,32 @@ export class PanelModel extends Observable {
     this._loading = false;
   }
 
+  /** Read what others share; what was known stays where it cannot be read. */
+  private async _loadShared(): Promise<void> {
+    const asked = ++this._asked;
+    const fresh = this._fresh;
+    this._fresh = false;
+    // An older kernel knows of none.
+    const found = await this.bridge.request<ISharedAgents>('shared', { fresh }).catch(() => NOBODY);
+    if (asked !== this._asked) {
+      return;
+    }
+    const before = new Map(this.shared.agents.map(({ id, state }) => [id, state]));
+    const known = found.problem && !found.agents.length ? this.shared.agents : found.agents;
+    const agents = known.map(one => ({ ...one, state: before.get(one.id) ?? one.state }));
+    this.shared = { ...found, agents };
+    this._choose();
+    this.emit();
+  }
+
   /** Look at the agent chosen here, else at the notebook's, else at the first that does something. */
   private _choose(): void {
-    const ids = this.agents.map(({ id }) => id);
+    const ids = this.all.map(({ id }) => id);
     const here = this._notebook;
     const wanted = [this._choices.find(([notebook]) => notebook === here)?.[1], this.current];
     const id =
       wanted.find(one => typeof one === 'string' && ids.includes(one)) ??
-      this.agents.find(({ state }) => state !== 'idle')?.id ??
+      this.all.find(({ state }) => state !== 'idle')?.id ??
       ids[0];
     this.chosen = id ? this._model(id) : null;
     this._showParts();
@@ -237,10 +276,15 @@ export class PanelModel extends Observable {
   private _models = new Map<string, AgentModel>();
   private _shown = false;
   private _stale = true;
+  private _fresh = false;
+  private _asked = 0;
+  private _dismissed = '';
   private _loading = false;
 }
 
 const NOTHING: ReadonlySet<string> = new Set();
+
+const NOBODY: ISharedAgents = { agents: [], problem: '', server: '', notice: '' };
 
 const STATES: Record<string, AgentStatus | undefined> = {
   run_queued: 'running',

@@ -20,6 +20,36 @@ export interface IAgent {
   tags: string[];
   /** The groups it is in, as they are called in cells; older kernels do not tell. */
   groups?: string[];
+  /** Of somebody else's agent: whose it is, and what one may. */
+  shared?: IShared;
+}
+
+export interface IShared {
+  owner: string;
+  rights: ('read' | 'talk' | 'write')[];
+  /** The owner's tools that run for whoever talks with it. */
+  tools: string[];
+}
+
+/** What others share, as a kernel or server tells it. */
+export interface ISharedAgents {
+  agents: IAgent[];
+  /** Why that cannot be said now; empty if it can. */
+  problem: string;
+  /** Where they are. */
+  server: string;
+  /** What that server wants everybody to know. */
+  notice: string;
+}
+
+/** Whether one may talk with an agent from here. */
+export function mayTalk({ shared }: IAgent): boolean {
+  return !shared || shared.rights.some(right => right !== 'read');
+}
+
+/** Whether one may see its memory. */
+export function mayRead({ shared }: IAgent): boolean {
+  return !shared || shared.rights.some(right => right !== 'talk');
 }
 
 export interface IContextPart {
