@@ -48,6 +48,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(
                 pytest.mark.skip(reason="about the file of a store, or how it is shared")
             )
+        if not postgres.WANTED and item.get_closest_marker("postgresql"):
+            item.add_marker(
+                pytest.mark.skip(reason="about PostgreSQL alone, as make test-postgres runs it")
+            )
     items[:] = _spread(items)
 
 
@@ -122,7 +126,8 @@ def _store(request: pytest.FixtureRequest) -> Iterator[None]:
             one = Pooler(request.getfixturevalue("cluster"), Path(f"/tmp/letta-pgb-{os.getpid()}"))
             patch.setenv("LETTA_STORE", stack.enter_context(one).url("{folder}"))
         elif postgres.WANTED:
-            patch.setenv("LETTA_STORE", request.getfixturevalue("cluster").url("{folder}"))
+            url = request.getfixturevalue("cluster").url("{folder}", user=postgres.ORDINARY)
+            patch.setenv("LETTA_STORE", url)
         yield
 
 

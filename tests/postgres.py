@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -35,6 +36,8 @@ _SETTINGS = "max_connections=300 max_pred_locks_per_transaction=256 shared_buffe
 _SETTINGS += " password_encryption=scram-sha-256"  # as it is from version 14 on
 GUARDED = "guarded"
 """A database that asks for passwords, once somebody has made it."""
+ORDINARY = "tester"
+"""A role as people should have: no superuser's, which `sql` is refused to; it makes its projects."""
 _RULES = f"""
 local {GUARDED} postgres trust
 local {GUARDED} all scram-sha-256
@@ -175,6 +178,10 @@ def shared(folder: Path) -> Cluster:
         made = Cluster(Path(tempfile.mkdtemp(prefix="letta-pg-", dir="/tmp")))
         made.make()
         made.start()
+        with made.connect() as connection:
+            connection.execute(
+                f"CREATE ROLE {ORDINARY} LOGIN CREATEROLE; GRANT CREATE ON DATABASE postgres TO {ORDINARY}"
+            )
         _guard(made)
         note.write_text(str(made.folder))
         return made
@@ -203,6 +210,14 @@ def _began(pid: int) -> str:
     except OSError:
         return ""
     return "" if fields[0] in "ZX" else fields[19]
+
+
+def wait_until(holds: Callable[[], bool], seconds: float = 30.0) -> None:
+    """Return once something *holds*; `AssertionError` if it does not in time."""
+    until = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < until, "It never came to be."
+        time.sleep(0.01)
 
 
 def project() -> str:

@@ -169,10 +169,8 @@ def _project(home: Path) -> Iterator[Finding]:
             return
         size = store.size(home) / 1e6
         yield Finding("project", "ok", f"{place}: {report.counts}, {size:.1f} MB")
-        if said := store.may_too_much(home):
-            yield Finding(
-                "role", "note", said, "Give each project a role of its own: docs/postgresql.md"
-            )
+        if said := store.view_refusal(home):
+            yield Finding("sql", "note", said)
         keys = store.key_locations(home)
         if shut := keys.count(""):
             todo = "Put it back, or set LETTA_SECRET_KEY, or set the secrets anew: see docs/private.md."

@@ -139,6 +139,13 @@ class Core:
         self.do(lambda tx: None)  # brings to an end what a process that has died left
         return self.database.look(work)
 
+    def view(self, work: Callable[[Tx], T], seconds: float) -> T:
+        """Run *work* as `look` does, by who may read what the views are made of alone (`Database.view`)."""
+        if self.database.in_file:
+            return self.do(work)
+        self.do(lambda tx: None)
+        return self.database.view(work, seconds)
+
     def join(self, work: Callable[[Tx], T]) -> T:
         """Run *work* as `do` does; all that it does in turn is in the same transaction."""
         return self.do(work, joined=True)

@@ -37,21 +37,21 @@ class Sql:
         """Answer a query in DuckDB's SQL over the views as they are now.
 
         It sees nothing but the views' rows: no file, no secret, no other table. Nobody waits for it but
-        while these are read.
+        while these are read. In PostgreSQL they are copied by a role that may read nothing else.
 
         Parameters
         ----------
         limit : rows to return at most; 0: all.
-        seconds : after which it is given up.
+        seconds : after which it is given up; copying the rows, where they are copied, may take as long.
 
         Raises
         ------
         InvalidInputError
             It is no query, or wrong, or took too long; the line names the nearest column or view.
         StoreError
-            The store cannot be read.
+            The store cannot be read, or the role in PostgreSQL may more than queries should.
         """
-        return answer(self._read, query, limit=limit, seconds=seconds)
+        return answer(lambda views: self._read(views, seconds), query, limit=limit, seconds=seconds)
 
     def page(self) -> str:
         """Return what the views hold, in Markdown: the part of docs/sql.md that is made."""
@@ -66,8 +66,8 @@ class Sql:
             told.append("\n".join([f"### `{view.name}`", "", view.about, "", *head, *lines]))
         return "\n\n".join(told)
 
-    def _read(self, views: list[View]) -> dict[str, Any]:
+    def _read(self, views: list[View], seconds: float) -> dict[str, Any]:
         """Return the rows of these views as Arrow tables, all of one moment."""
         lazy_import.load("pyarrow")
         texts = {one.name: one.select() for one in views}
-        return self._core.look(lambda tx: view_rows.rows(tx, texts))
+        return self._core.view(lambda tx: view_rows.rows(tx, texts, seconds=seconds), seconds)

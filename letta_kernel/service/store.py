@@ -191,10 +191,10 @@ def size(home: Path) -> int:
         return database.size()
 
 
-def may_too_much(home: Path) -> str:
-    """Return in a line what the role may do in PostgreSQL beyond its project; empty where nothing."""
+def view_refusal(home: Path) -> str:
+    """Return why no questions in SQL are answered for the role in PostgreSQL; empty where they are."""
     with closing(Database(home, timeout=5.0)) as database:
-        return database.driver.may_too_much()
+        return database.driver.view_refusal()
 
 
 def refusal(home: Path) -> str | None:

@@ -169,6 +169,24 @@ class Database:
             raise StoreError("A transaction cannot begin inside another one of the same thread.")
         return driver.look(work)
 
+    def view(self, work: Callable[[Tx], T], seconds: float) -> T:
+        """Run *work* as `look` does, by who may read what the views are made of, and nothing else.
+
+        Parameters
+        ----------
+        seconds : that a statement of it takes at most, where the rows are not in a file.
+
+        Raises
+        ------
+        InvalidInputError
+            A statement took longer.
+        StoreError
+            They cannot be read, or not by who may read so little; the text says how to mend it.
+        """
+        if self.driver.inside():
+            raise StoreError("A transaction cannot begin inside another one of the same thread.")
+        return self.driver.view(work, seconds)
+
     def size(self) -> int:
         """Return how many bytes the rows take."""
         return self.driver.size()

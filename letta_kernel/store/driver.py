@@ -74,16 +74,20 @@ class Driver(ABC):
         """Do what `Database.look` says; this thread is inside no transaction."""
         return self.run(work, strict=True)
 
+    def view(self, work: Callable[[Tx], T], seconds: float) -> T:
+        """Do what `Database.view` says; this thread is inside no transaction."""
+        return self.look(work)
+
+    def view_refusal(self) -> str:
+        """Return why `view` is refused here, and how that is mended; empty where it is not."""
+        return ""
+
     def tidy(self, tables: Sequence[str]) -> None:  # noqa: B027
         """Let go of what was deleted from *tables*, where deleted rows stay for a while."""
 
     @abstractmethod
     def size(self) -> int:
         """Return how many bytes the rows take."""
-
-    def may_too_much(self) -> str:
-        """Return in a line what who is here may do beyond the project; empty where that is nothing."""
-        return ""
 
     def copying(self, target: str, source: str) -> tuple[str, str] | None:
         """Return the engine's commands that copy the rows into *target*, and put them back from *source*.

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import TypeVar
 
 import psycopg
+from psycopg import sql
 from psycopg.pq import TransactionStatus
 
 from letta_kernel import private, settings
 from letta_kernel.concurrency import Uninterrupted, obey_stop
 from letta_kernel.errors import ConflictError, ReadOnlyError, StoreBusyError, StoreError
-from letta_kernel.store import driver, pg_connection, pg_copies, pg_errors
+from letta_kernel.store import driver, pg_connection, pg_copies, pg_errors, pg_reader, view_rows
 from letta_kernel.store.driver import Conflict, Driver
 from letta_kernel.store.duck import keep_for_ever
 from letta_kernel.store.lock_wait import LockWait
@@ -102,13 +103,18 @@ class PgDriver(Driver):
         """Return how many bytes the tables take, with their indexes."""
         return self._looked(lambda one: pg_connection.size(one, self._schema))
 
-    def may_too_much(self) -> str:
-        """Return whether the role is no ordinary one."""
-        return (
-            f"the role is a superuser of {self._address.place}: it reads every project and every file there"
-            if self._looked(pg_connection.is_superuser)
-            else ""
-        )
+    def view_refusal(self) -> str:
+        """Return why no queries are answered for this role; empty where they are."""
+        try:
+            self._looked(self._reader)
+        except UnreachableError:
+            raise
+        except StoreError as error:
+            return error.text
+        return ""
+
+    def _reader(self, connection: Connection) -> str:
+        return pg_reader.ready(connection, self._address, self._schema)
 
     def copying(self, target: str, source: str) -> tuple[str, str]:
         """Return the commands of PostgreSQL's that copy the project and put a copy back."""
@@ -137,6 +143,23 @@ class PgDriver(Driver):
     def look(self, work: Callable[[Tx], T]) -> T:
         """Do what `Database.look` says."""
         return self._run(work, Level.LOOK)
+
+    def view(self, work: Callable[[Tx], T], seconds: float) -> T:
+        """Do what `Database.view` says."""
+        reader = sql.Identifier(self._looked(self._reader)).as_string()
+        limit = f"SET LOCAL statement_timeout = {max(1, round(seconds * 1000))}"
+
+        def as_reader(tx: Tx) -> T:
+            tx.execute(f"SET LOCAL ROLE {reader}")  # until the transaction ends
+            tx.execute(limit)
+            return work(tx)
+
+        try:
+            return self.look(as_reader)
+        except StoreError as error:
+            if isinstance(error.__cause__, psycopg.errors.QueryCanceled):
+                raise view_rows.took_too_long(seconds) from None
+            raise
 
     def _run(self, work: Callable[[Tx], T], level: Level) -> T:
         wait = LockWait(self._timeout)

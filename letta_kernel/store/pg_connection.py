@@ -12,7 +12,7 @@ from psycopg.adapt import Buffer, Loader
 
 from letta_kernel.errors import ReadOnlyError, StoreError
 from letta_kernel.remedies import Do, remedy
-from letta_kernel.store import migrations, moved, pg_errors, transaction
+from letta_kernel.store import migrations, moved, pg_errors, pg_reader, transaction
 from letta_kernel.store.pg_address import Address
 from letta_kernel.store.pg_indexes import INDEXES
 
@@ -160,11 +160,6 @@ def size(connection: Connection, schema: str) -> int:
     return int(row[0]) if row else 0
 
 
-def is_superuser(connection: Connection) -> bool:
-    """Whether the role may do everything on the server."""
-    return connection.execute("SELECT current_setting('is_superuser')").fetchone() == ("on",)
-
-
 def vacuum(connection: Connection, address: Address, schema: str, tables: Sequence[str]) -> None:
     """Let the server overwrite what was deleted from *tables*."""
     named = sql.SQL(", ").join(sql.Identifier(schema, table) for table in tables)
@@ -219,7 +214,7 @@ def bring_up_to_date(
         raise ReadOnlyError(refusal)
     with _explained(address, schema), connection.transaction():
         # One process at a time, whatever is there yet.
-        connection.execute("SELECT pg_advisory_xact_lock(hashtext($1))", [f"letta-kernel {schema}"])
+        pg_reader.lock(connection, schema)
         found = version(connection, schema)
         _check(found, address)
         if found is None:
@@ -235,6 +230,7 @@ def bring_up_to_date(
             connection.execute(index)
         connection.execute(f"CREATE SEQUENCE IF NOT EXISTS {CHANGES}")
         connection.execute("UPDATE schema_version SET version = $1", [len(migrations.MIGRATIONS)])
+        pg_reader.attempt(connection, schema)
     return None
 
 

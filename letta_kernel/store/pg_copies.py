@@ -20,6 +20,8 @@ def backup(conninfo: str, schema: str, target: str) -> str:
 def restore(conninfo: str, schema: str, source: str) -> str:
     """Return the command that puts what `backup` has written in the project's place, whole or not at all."""
     words = ["pg_restore", "--clean", "--if-exists", "--no-owner", "--single-transaction"]
+    # The role that reads for queries (`pg_reader`) may be missing there; it is given its rights anew.
+    words.append("--no-privileges")
     # The schema itself stays: not every role may make one.
     return shlex.join(
         [*words, f"--schema={schema}", f"--dbname={_without_secrets(conninfo)}", source]

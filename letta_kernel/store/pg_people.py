@@ -12,7 +12,7 @@ import psycopg
 from psycopg import sql
 
 from letta_kernel.errors import ConflictError, InvalidInputError, StoreError
-from letta_kernel.store import pg_connection, pg_errors
+from letta_kernel.store import pg_connection, pg_errors, pg_reader
 from letta_kernel.store.pg_address import address
 from letta_kernel.store.pg_connection import Connection
 
@@ -85,6 +85,8 @@ def make(url: str, name: str) -> str:
         )
         for step in steps:
             connection.execute(step.as_string(connection))
+        # The administrator, too: whoever drops a role, or acts as one, must be a member of it.
+        pg_reader.create(connection, name, name, _self(connection))
     return password
 
 
@@ -92,12 +94,18 @@ def remove(url: str, name: str) -> None:
     """Drop a person's schema, with all that is in it, and the role."""
     role = sql.Identifier(name)
     with _explained(url), connect(url) as connection, connection.transaction():
+        pg_reader.drop(connection, name)
         there = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = $1", [name]).fetchone()
         connection.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(role).as_string())
         if there is not None:
             # What else the role was given in this database, too.
             connection.execute(sql.SQL("DROP OWNED BY {}").format(role).as_string())
             connection.execute(sql.SQL("DROP ROLE {}").format(role).as_string())
+
+
+def _self(connection: Connection) -> str:
+    row = connection.execute("SELECT current_user").fetchone()
+    return str(row[0]) if row else ""
 
 
 _MENTIONED = sql.SQL("SELECT {owner} FROM {schema}.grants WHERE guest = $1")

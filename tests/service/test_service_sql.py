@@ -207,8 +207,8 @@ def test_a_query_keeps_nobody_waiting_once_it_has_its_rows(service: AgentService
     service.agents.create("ada", human="before", model="demo")
     read, written = service.sql._read, threading.Event()
 
-    def and_hold(views: list[View]) -> dict[str, Any]:
-        found = read(views)
+    def and_hold(views: list[View], seconds: float) -> dict[str, Any]:
+        found = read(views, seconds)
         assert written.wait(30)
         return found
 

@@ -22,6 +22,7 @@ from letta_kernel.store import agents, migrations
 from letta_kernel.store.database import CommittedInterrupt, Database, Tx
 from letta_kernel.store.pg_transaction import Clock
 
+pytestmark = pytest.mark.postgresql
 SECRET = "hunter2/%&"
 
 

@@ -15,6 +15,7 @@ from postgres import Cluster
 from letta_kernel.service import AgentService
 from letta_kernel.store.pg_transaction import PgTx, uniform
 
+pytestmark = pytest.mark.postgresql
 LARGE = {"messages", "runs", "steps", "passages", "agents", "leases", "conversations"}
 """Tables in which a turn reads few of many rows."""
 
