@@ -179,10 +179,10 @@ postgresql:
 
 # Debian's services must not start by themselves: the tests start their own.
 deployment:
-	@PATH="$$PATH:/usr/sbin:/sbin"; missing=; for tool in debootstrap nginx caddy promtool systemd-analyze openssl; do \
+	@PATH="$$PATH:/usr/sbin:/sbin"; missing=; for tool in debootstrap nginx caddy promtool systemd-nspawn openssl; do \
 		command -v $$tool >/dev/null || missing=1; done; [ -n "$$missing" ] || exit 0; \
 	root=; [ "$$(id -u)" = 0 ] || root='sudo -n'; \
 	{ command -v apt-get >/dev/null && $$root apt-get update -qq \
 		&& $$root env RUNLEVEL=1 apt-get install -qqy --no-install-recommends \
-			debootstrap nginx-light caddy prometheus systemd openssl; } \
-	|| { echo 'The tests of deployment need debootstrap, nginx, caddy, promtool and systemd-analyze' >&2; exit 1; }
+			debootstrap nginx-light caddy prometheus systemd systemd-container openssl; } \
+	|| { echo 'The tests of deployment need debootstrap, nginx, caddy, promtool and systemd-nspawn' >&2; exit 1; }

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -63,6 +64,7 @@ class Variable(Generic[T]):
 
 
 _LONGEST_SECRET = 65_536  # bytes of a file
+_SECRET_FILE = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD)_FILE\Z")  # of providers and others
 
 
 def secret(name: str) -> str:
@@ -90,6 +92,27 @@ def secret(name: str) -> str:
             f"{'too large' if text else 'empty'}."
         )
     return text
+
+
+_told: set[str] = set()
+
+
+def note_secret_file(path: str | os.PathLike[str]) -> None:
+    """Take note that the file at *path* holds a secret, which no variable of the environment names."""
+    _told.add(os.path.abspath(os.path.expanduser(path)))
+
+
+def secret_files() -> tuple[str, ...]:
+    """Return the files that this process was told hold its secrets: no tool may read them."""
+    ours = {one.name for one in VARIABLES if one.secret}
+    named = {
+        os.path.abspath(os.path.expanduser(path.strip()))
+        for name, path in os.environ.items()
+        if name.endswith("_FILE")
+        and path.strip()
+        and (name.removesuffix("_FILE") in ours or _SECRET_FILE.search(name))
+    }
+    return tuple(sorted(named | _told))
 
 
 def positive(text: object) -> float:

@@ -100,3 +100,20 @@ def test_a_file_may_hold_what_is_secret(tmp_path: Path, monkeypatch: pytest.Monk
     assert settings.SERVER_TOKEN() == "a long word"
     monkeypatch.setenv("LETTA_MODEL_FILE", str(file))
     assert settings.MODEL() == settings.MODEL.default, "only what is secret"
+
+
+def test_files_of_secrets_are_known_so_that_no_tool_is_shown_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named = {
+        "LETTA_STORE_FILE": "store",
+        "OPENAI_API_KEY_FILE": "openai",
+        "HF_TOKEN_FILE": "hf",
+        "SSL_CERT_FILE": "certificate",
+        "LETTA_NOTHING_FILE": "other",
+    }
+    for name, file in named.items():
+        monkeypatch.setenv(name, str(tmp_path / file))
+    settings.note_secret_file(tmp_path / "token")
+    found = {Path(one).name for one in settings.secret_files() if Path(one).parent == tmp_path}
+    assert found == {"store", "openai", "hf", "token"}

@@ -9,8 +9,10 @@
 # LETTA_CONF (/etc/letta-kernel), LETTA_USER (letta), LETTA_UID (828); PIP_* as pip reads them.
 # Afterwards there are, besides Python and what it needs:
 #     $LETTA_PREFIX/VERSION/       what was installed, root's; `current` points to the one in use
-#     $LETTA_DATA                  the agents, 0700, of the user $LETTA_USER, who owns nothing else
-#     $LETTA_CONF                  settings and secrets, root's, readable by that user's group
+#     $LETTA_DATA                  the agents, 0700, of the user $LETTA_USER, who owns nothing else; `files` is
+#                                  what agents' tools can read
+#     $LETTA_CONF                  settings and secrets, root's, readable by that user's group: `environment`, and
+#                                  `token`, `key`, `store`, `metrics` as far as there are such files
 #     /usr/local/bin/letta-kernel          the command line, /usr/local/bin/letta-kernel-server the server,
 #     /usr/local/bin/letta-kernel-health   exits with 0 where the server takes requests
 # and no compiler, no pip, no lists of packages.
@@ -55,7 +57,7 @@ add python3-venv
 getent group "$NAME" >/dev/null || groupadd --system --gid "$NUMBER" "$NAME"
 getent passwd "$NAME" >/dev/null || useradd --system --uid "$NUMBER" --gid "$NAME" --no-create-home \
     --home-dir "$DATA" --shell /usr/sbin/nologin --comment 'letta-kernel' "$NAME"
-install -d -o "$NAME" -g "$NAME" -m 0700 "$DATA"
+install -d -o "$NAME" -g "$NAME" -m 0700 "$DATA" "$DATA/files"
 install -d -o root -g "$NAME" -m 0750 "$CONF"
 install -d -m 0755 "$PREFIX"
 
@@ -86,9 +88,35 @@ put() { # reads a file's text; its mode and path
     mv "$2.new" "$2"
 }
 
+put 0644 "$PREFIX/settings.sh" <<END
+# What the commands know without being told: where things are, the settings in $CONF/environment (NAME=VALUE,
+# a line each, taken as they are), and the secrets that have a file there. What is set already stays.
+while IFS= read -r line || [ -n "\$line" ]; do
+    name=\${line%%=*}
+    case \$line in *=*) ;; *) continue ;; esac
+    case \$name in '' | [0-9]* | *[!A-Za-z0-9_]*) continue ;; esac
+    eval "[ -n \"\\\${\$name+set}\" ]" || export "\$name=\${line#*=}"
+done <<LINES
+\$(cat $CONF/environment 2>/dev/null || true)
+LINES
+secret() { # a variable's name and a file's
+    eval "given=\\\${\$1-}\\\${\${1}_FILE-}"
+    [ -n "\$given" ] || [ ! -r "$CONF/\$2" ] || export "\${1}_FILE=$CONF/\$2"
+}
+secret LETTA_STORE store
+secret LETTA_SECRET_KEY key
+export LETTA_HOME="\${LETTA_HOME:-$DATA/project}"
+END
+
 put 0755 /usr/local/bin/letta-kernel <<END
 #!/bin/sh
-export LETTA_HOME="\${LETTA_HOME:-$DATA/project}"
+# The command line, of the server's agents. Root becomes the user $NAME, whose files they are.
+set -eu
+if [ "\$(id -u)" = 0 ]; then
+    exec runuser -u $NAME -- env HOME=$DATA "\$0" "\$@"
+fi
+. $PREFIX/settings.sh
+[ -x . ] || cd "$DATA/files"
 exec $PREFIX/current/bin/letta-kernel "\$@"
 END
 
@@ -98,12 +126,14 @@ put 0755 /usr/local/bin/letta-kernel-server <<END
 # LETTA_LISTEN (0.0.0.0 in a container, else 127.0.0.1) and LETTA_PORT (8283) say where it listens.
 set -eu
 umask 077
-export LETTA_HOME="\${LETTA_HOME:-$DATA/project}" LETTA_LOG="\${LETTA_LOG:-json}" HOME="\${HOME:-$DATA}"
 if [ "\$(id -u)" = 0 ]; then
     echo 'letta-kernel-server: start it as the user $NAME, not as root' >&2
     exit 1
 fi
-cd "$DATA"
+. $PREFIX/settings.sh
+secret LETTA_SERVER_TOKEN token
+secret LETTA_METRICS_TOKEN metrics
+export LETTA_LOG="\${LETTA_LOG:-json}" HOME="\${HOME:-$DATA}"
 if [ -z "\${LETTA_SERVER_TOKEN-}\${LETTA_SERVER_TOKEN_FILE-}" ]; then
     # Made once, and read by whoever may read the data: nothing of it comes into the log.
     token=$DATA/server-token
@@ -113,18 +143,24 @@ if [ -z "\${LETTA_SERVER_TOKEN-}\${LETTA_SERVER_TOKEN_FILE-}" ]; then
     fi
     export LETTA_SERVER_TOKEN_FILE="\$token"
 fi
+# Tools from source can read the folder that it is started in: one with nothing else.
+mkdir -p "$DATA/files"
+cd "$DATA/files"
 exec $PREFIX/current/bin/letta-kernel serve --host "\${LETTA_LISTEN:-127.0.0.1}" --port "\${LETTA_PORT:-8283}" "\$@"
 END
 
 put 0755 /usr/local/bin/letta-kernel-health <<END
 #!/bin/sh
 # Whether the server here takes requests.
+set -eu
+. $PREFIX/settings.sh
 exec $PREFIX/current/bin/python -I -S - "\${LETTA_PORT:-8283}" <<'PYTHON'
 import sys
 import urllib.request
 
+here = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # whatever proxy leads to others
 try:
-    urllib.request.urlopen(f"http://127.0.0.1:{sys.argv[1]}/v1/health/ready", timeout=5).close()
+    here.open(f"http://127.0.0.1:{sys.argv[1]}/v1/health/ready", timeout=5).close()
 except OSError as error:
     sys.exit(f"not ready: {error}")
 PYTHON

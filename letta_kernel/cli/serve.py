@@ -157,6 +157,7 @@ def _read(file: Path) -> str:
                     f"Other users can read {file}: put a new token into it, and chmod 600 "
                     f"{shlex.quote(str(file))}, or set LETTA_SERVER_TOKEN instead."
                 )
+        settings.note_secret_file(file)
         return file.read_text("utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", None) or "it is no text"

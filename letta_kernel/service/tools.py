@@ -332,13 +332,13 @@ class Tools:
         return made
 
     def _view(self) -> View:
-        """Return what sandboxed tools see: the notebook's folder and what is allowed, never the agents'."""
+        """Return what sandboxed tools see: the notebook's folder and what is allowed; no agents, no secrets."""
         home = self._core.home
         beside = home.parent if home.name == project.FOLDER else project.start()
         return View(
             folders=(str(beside), *settings.SANDBOX_READ()),
             writable=settings.SANDBOX_WRITE(),
-            hidden=(str(home),),
+            hidden=(str(home), *settings.secret_files()),
         )
 
     def of(self, tx: Tx, state: AgentState) -> list[Tool]:

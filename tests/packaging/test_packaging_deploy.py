@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -248,8 +248,6 @@ def test_the_unit_is_one(tmp_path: Path) -> None:
     program.write_text("#!/bin/sh\n")
     program.chmod(0o755)
     unit = tmp_path / "letta-kernel.service"
-    # With the secrets, too.
-    text = re.sub(r"^#(LoadCredential|Environment)=", r"\1=", text, flags=re.MULTILINE)
     unit.write_text(text.replace("/usr/local/bin/letta-kernel-server", str(program)))
     said = run("systemd-analyze", "verify", "--man=no", "--recursive-errors=no", unit)
     assert "letta-kernel.service" not in said, said
@@ -298,7 +296,10 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bare]:
     root = folder / "root"
     mirror = os.environ.get("LETTA_TEST_DEBIAN", "http://deb.debian.org/debian")
     made = subprocess.run(
-        ["debootstrap", "--variant=minbase", "bookworm", str(root), mirror],
+        [
+            *("debootstrap", "--variant=minbase", "--include=systemd,systemd-sysv,dbus"),
+            *("bookworm", str(root), mirror),
+        ],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -377,6 +378,7 @@ def started(bare: Bare) -> Iterator[Running]:
 def test_a_bare_debian_becomes_a_server(bare: Bare) -> None:
     folders = {
         "/var/lib/letta-kernel": (0o700, 828, 828),
+        "/var/lib/letta-kernel/files": (0o700, 828, 828),
         "/etc/letta-kernel": (0o750, 0, 828),
         "/opt/letta-kernel": (0o755, 0, 0),
     }
@@ -432,6 +434,148 @@ def test_a_bare_debian_becomes_a_server(bare: Bare) -> None:
         bare.command("letta-kernel-health", LETTA_PORT=str(second.port)), capture_output=True
     )
     assert done.returncode != 0, "nobody is there"
+
+
+class Booted:
+    """The root as a machine that has booted, with this machine's network."""
+
+    def __init__(self, bare: Bare) -> None:
+        options = ["--register=no", "--keep-unit", "--quiet", "--boot", "--console=pipe"]
+        self.process = subprocess.Popen(
+            ["systemd-nspawn", *options, "-D", str(bare.root)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.STDOUT,
+        )
+        until(lambda: self.process.poll() is not None or self._init() is not None)
+        assert self.process.poll() is None, "it did not boot"
+        until(lambda: "running" in self.do("systemctl", "is-system-running", fails=True))
+
+    def _init(self) -> int | None:
+        return next((one.pid for one in psutil.Process(self.process.pid).children()), None)
+
+    def do(self, *words: str, fails: bool = False) -> str:
+        """Run a command there as root, which must succeed unless it *fails*, and return what it printed."""
+        enter = ["nsenter", "-t", str(self._init()), "-m", "-u", "-i", "-p", "-r", "-w"]
+        command = [*enter, "env", "-i", f"PATH={PATH}", "HOME=/root", *words]
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        assert fails or done.returncode == 0, f"{words}\n{done.stdout}"
+        return done.stdout
+
+    def end(self) -> None:
+        with suppress(AssertionError):
+            self.do("systemctl", "poweroff", fails=True)
+        try:
+            self.process.wait(60)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait(60)
+
+
+LOOKS = '''
+def look(paths: list[str]) -> str:
+    """Try to read files.
+
+    Args:
+        paths (list[str]): where they are.
+    """
+    import os
+    found = []
+    for path in paths:
+        try:
+            found.append(os.listdir(path) if os.path.isdir(path) else open(path).read())
+        except OSError:
+            found.append(None)
+    return repr(found)
+'''
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.skipif(not shutil.which("systemd-nspawn"), reason="systemd-nspawn is not installed")
+def test_the_unit_keeps_a_server_on_a_machine(bare: Bare, scripted: Any) -> None:
+    shutil.copy(FILES / "letta-kernel.service", bare.path("/etc/systemd/system"))
+    shutil.copy(FILES / "tmpfiles.conf", bare.path("/etc/tmpfiles.d/letta-kernel.conf"))
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    secrets = {"token": "the-token-of-the-unit", "key": "a-key-that-nobody-guesses"}
+    secrets |= {"metrics": "the-token-of-figures", "openai": "sk-nobody-may-see-this"}
+    for name, text in secrets.items():
+        bare.path(f"/etc/letta-kernel/{name}").write_text(f"{text}\n")
+    settings_ = {
+        "LETTA_PORT": port,
+        "LETTA_LOG_LEVEL": "debug",
+        "OPENAI_BASE_URL": scripted.url,
+        "OPENAI_API_KEY_FILE": "/etc/letta-kernel/openai",
+    }
+    lines = [f"{name}={value}" for name, value in settings_.items()]
+    bare.path("/etc/letta-kernel/environment").write_text("\n".join(["# settings", *lines, ""]))
+    bare.path("/var/lib/letta-kernel/files/menu.txt").write_text("Dumplings")
+    machine = Booted(bare)
+    try:
+        machine.do("systemctl", "enable", "--now", "letta-kernel")
+        until(lambda: not machine.do("letta-kernel-health", fails=True))
+        main = ("systemctl", "show", "-P", "MainPID", "letta-kernel")
+        before = machine.do(*main)
+        headers = {"Authorization": f"Bearer {secrets['token']}"}
+        url = f"http://127.0.0.1:{port}"
+        talk = httpx.Client(base_url=url, headers=headers, timeout=120)
+        figures = {"Authorization": f"Bearer {secrets['metrics']}"}
+        assert talk.get("/metrics", headers=figures).status_code == 200
+        # What agents' tools see of the machine: the folder for them, and no secret.
+        places = ["/var/lib/letta-kernel/files/menu.txt", "/var/lib/letta-kernel/project"]
+        places += [f"/etc/letta-kernel/{name}" for name in secrets]
+        asked = {"source_code": LOOKS, "name": "look", "args": {"paths": places}}
+        seen = talk.post("/v1/tools/run", json=asked).json()["tool_return"]
+        assert seen == repr(["Dumplings", *[None] * (len(secrets) + 1)])
+        agent = talk.post("/v1/agents", json={"name": "ada", "model": "openai/scripted"}).json()[
+            "id"
+        ]
+        scripted.say("Hello.")
+        path = f"/v1/agents/{agent}/messages"
+        assert talk.post(path, json={"input": "Hi"}).status_code == 200
+        assert scripted.received[-1].headers["authorization"] == f"Bearer {secrets['openai']}"
+        # The command line has the same agents, whoever root is, and leaves no file of root's.
+        assert "ada" in machine.do("letta-kernel", "agent", "list")
+        copy = "/var/lib/letta-kernel/today.duckdb"
+        machine.do("letta-kernel", "backup", copy)
+        others = ("find", "/var/lib/letta-kernel", "!", "-user", "letta", "!", "-name", "menu.txt")
+        assert machine.do(*others) == ""
+        # One that dies is begun anew; no signal of another kind ends it for good.
+        machine.do("systemctl", "kill", "--signal=KILL", "letta-kernel")
+        until(lambda: machine.do(*main) not in (before, "0\n"))
+        until(lambda: not machine.do("letta-kernel-health", fails=True))
+        # A run that goes on when it is stopped is brought to its end.
+        scripted.hang(3, "At last.")
+        answers: list[httpx.Response] = []
+        asking = threading.Thread(
+            target=lambda: answers.append(talk.post(path, json={"input": "Slowly"}))
+        )
+        count = len(scripted.received)
+        asking.start()
+        until(lambda: len(scripted.received) > count)
+        machine.do("systemctl", "stop", "letta-kernel")
+        asking.join(60)
+        assert answers[0].status_code == 200
+        assert "At last." in answers[0].text
+        assert machine.do("systemctl", "show", "-P", "Result", "letta-kernel") == "success\n"
+        # Nobody reads a secret from what systemd tells.
+        told = machine.do("systemctl", "show", "letta-kernel")
+        told += machine.do("journalctl", "--no-pager", "--output=json")
+        assert '"event\\": \\"run ended' in told
+        for text in (*secrets.values(), "Dumplings", "At last", "Slowly"):
+            assert text not in told
+        # What was there is put back.
+        machine.do("letta-kernel", "agent", "delete", "ada", "--yes")
+        machine.do("letta-kernel", "restore", copy, "--yes")
+        machine.do("systemctl", "start", "letta-kernel")
+        until(lambda: not machine.do("letta-kernel-health", fails=True))
+        scripted.say("I am back.")
+        assert "I am back." in talk.post(path, json={"input": "Hi"}).text
+    finally:
+        machine.end()
+        for name in ("environment", *secrets):
+            bare.path(f"/etc/letta-kernel/{name}").unlink()
 
 
 @pytest.mark.slow
