@@ -95,6 +95,8 @@ def _said(done: Moved) -> str:
 
 def _notes(done: Moved) -> list[str]:
     notes = []
+    if done.kept:
+        notes.append(f"Still in its folder, which stays: {', '.join(done.kept)}.")
     if done.copied:
         notes.append(f"With it: {', '.join(done.copied)}.")
     if done.left:
@@ -107,7 +109,7 @@ def _notes(done: Moved) -> list[str]:
         notes.append("Secrets whose key is not here were copied as they are.")
     if cleaned := [f"{one.cleaned:,} of {one.name}" for one in done.tables if one.cleaned]:
         notes.append(f"Rows that lost characters no database keeps (NUL): {', '.join(cleaned)}.")
-    notes.append("The search index is made anew when it is needed.")
+    notes.append(done.index)
     return notes
 
 

@@ -50,7 +50,8 @@ class Index:
     def __init__(self, database: Database, home: Path, vectors: Vectors, kind: Kind) -> None:
         self.database = database
         self.kind: Kind = kind
-        self.table = VectorTable.of(database.run, home, kind, vectors.embedder.name)
+        address = "" if database.in_file else database.where
+        self.table = VectorTable.of(database.run, home, kind, vectors.embedder.name, address)
         self._vectors = vectors
         self._nameless = f"{self.table.stem}-none"
         quick = vectors.quick

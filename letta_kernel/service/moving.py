@@ -9,16 +9,19 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from letta_kernel import private, settings
 from letta_kernel.errors import InvalidInputError, StoreError
 from letta_kernel.ids import new_id
-from letta_kernel.store import encrypted_tables, moved
+from letta_kernel.store import encrypted_tables, index_storage, moved
+from letta_kernel.store import settings as settings_rows
 from letta_kernel.store.database import Database
 from letta_kernel.store.move import moving
 from letta_kernel.store.move.copying import Table
 from letta_kernel.store.move.duck_end import DuckEnd, folder_of
 from letta_kernel.store.move.end import End
+from letta_kernel.store.pointer_rows import PLACE
 from letta_kernel.store.transaction import Tx
 from letta_kernel.store.vectors import discard_all
 
@@ -43,6 +46,8 @@ class Moved:
     there : what was in the target, in words; of a plan alone.
     copied, left : what lies in the project's folder: copied along, and not.
     secrets : where the keys are that open its secrets, in words; empty for one whose key is not here.
+    index : what becomes of the search index, in words.
+    kept : what stays in the folder because that goes on being the project's.
     seconds : how long it took.
     """
 
@@ -53,12 +58,22 @@ class Moved:
     copied: list[str] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
     secrets: list[str] = field(default_factory=list)
+    index: str = ""
+    kept: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
     @property
     def rows(self) -> int:
         """How many rows there are."""
         return sum(one.rows for one in self.tables)
+
+
+class _Files(NamedTuple):
+    """What lies in a project's folder, as `Moved` has it."""
+
+    copied: list[str]
+    left: list[str]
+    kept: list[str]
 
 
 class Move:
@@ -82,6 +97,8 @@ class Move:
         self.source, self.target = self._source.shown, self._target.shown
         self._to = self._target.home if isinstance(self._target, DuckEnd) else home
         self._secrets: list[str] = []
+        self._embedded = 0
+        self._away = ""  # the old index, where that is in an object storage
         if self.source == self.target:
             raise InvalidInputError(f"The project is in {self.source} already.")
 
@@ -92,8 +109,7 @@ class Move:
         there = planned.there
         if planned.rows:
             there += f" ({planned.rows:,} rows)"
-        copied, left = self._folder()
-        return Moved(self.source, self.target, tables, there, copied, left, self._secrets)
+        return self._moved(tables, there, self._folder())
 
     def run(self, progress: Progress) -> Moved:
         """Move it.
@@ -110,35 +126,71 @@ class Move:
             Likewise; what was copied stays for the next try.
         """
         began = time.monotonic()
-        copied, left = self._folder()
+        files = self._folder()
 
         def beside() -> None:
-            for name in copied:
+            for name in files.copied:
                 _copy(self._home / name, self._to / name)
 
         def last() -> None:
-            if self._to == self._home:  # the index there follows another store from now on
-                discard_all(self._home)
+            discard_all(self._to)  # what is there was made from another store
 
         tell = _told(progress, began)
         tables = moving.move(self._source, self._target, self._look, tell, beside, last)
-        told = Moved(self.source, self.target, [*tables.values()], "", copied, left)
-        told.secrets, told.seconds = self._secrets, time.monotonic() - began
+        told = self._moved([*tables.values()], "", files)
+        told.seconds = time.monotonic() - began
         return told
 
-    def _folder(self) -> tuple[list[str], list[str]]:
-        """Return the names of what lies in the project's folder that is copied, and of what stays."""
-        copied: list[str] = []
-        left: list[str] = []
-        if self._to != self._home and self._home.is_dir():
-            for name in sorted(os.listdir(self._home)):
-                if not _STORE.match(name):
-                    stays = _COPIES.match(name) or _is_other(self._home / name, self._to / name)
-                    (left if stays else copied).append(name)
-        return copied, left
+    def _moved(self, tables: list[Table], there: str, files: _Files) -> Moved:
+        return Moved(
+            self.source,
+            self.target,
+            tables,
+            there=there,
+            copied=files.copied,
+            left=files.left,
+            kept=files.kept,
+            secrets=self._secrets,
+            index=self._index(),
+        )
+
+    def _folder(self) -> _Files:
+        """Return the names of what lies in the project's folder."""
+        found = _Files([], [], [])
+        for name in sorted(os.listdir(self._home)) if self._home.is_dir() else ():
+            if _STORE.match(name):
+                continue
+            if self._to == self._home:
+                if not _COPIES.match(name):
+                    found.kept.append(name)
+            elif _COPIES.match(name) or _is_other(self._home / name, self._to / name):
+                found.left.append(name)
+            else:
+                found.copied.append(name)
+        return found
 
     def _look(self, tx: Tx) -> None:
         self._secrets = sorted({*encrypted_tables.key_locations(tx)})
+        row = tx.one("SELECT count(*) FROM passages")
+        self._embedded = int(row[0]) if row else 0
+        storage = index_storage.remote()
+        if storage is not None and (place := settings_rows.get(tx, PLACE)):
+            self._away = f"{storage.root}/{place.partition(' ')[0]}"
+
+    def _index(self) -> str:
+        """Return in words what becomes of the search index."""
+        storage = index_storage.remote()
+        place = storage.root if storage is not None else str(self._to / "vectors")
+        told = f"The search index is made anew in {place} when it is needed"
+        if self._embedded:
+            told += f" ({self._embedded:,} passages are embedded again)"
+        old = self._home / "vectors"
+        left = [self._away] if self._away else []
+        if self._to != self._home and any(old.glob("*.json")):
+            left.append(str(old))
+        if left:
+            told += f"; the old one stays in {' and in '.join(left)}"
+        return f"{told}."
 
 
 def back(home: Path, store: str | None = None) -> str:
@@ -149,9 +201,7 @@ def back(home: Path, store: str | None = None) -> str:
     InvalidInputError
         It has not moved.
     """
-    note = moving.back(source_of(home, store))
-    discard_all(home)
-    return note.other
+    return moving.back(source_of(home, store)).other
 
 
 def source_of(home: Path, store: str | None = None) -> End:

@@ -83,8 +83,13 @@ class VectorTable:
         self._read: tuple[str, Any] | None = None
 
     @classmethod
-    def of(cls, run: Run, home: Path, kind: Kind, embedder: str) -> VectorTable:
-        """Return the table where ``LETTA_INDEX`` says, or in the project's folder; *run* runs transactions.
+    def of(cls, run: Run, home: Path, kind: Kind, embedder: str, address: str = "") -> VectorTable:
+        """Return the table where ``LETTA_INDEX`` says, or in the project's folder.
+
+        Parameters
+        ----------
+        run : runs transactions.
+        address : where the store is, if that is not the folder: one folder may serve several.
 
         Raises
         ------
@@ -92,9 +97,10 @@ class VectorTable:
             ``LETTA_INDEX`` names no place.
         """
         slug = re.sub(r"[^a-z0-9]+", "-", embedder.lower()).strip("-")[:40]
-        mark = hashlib.sha256(embedder.encode()).hexdigest()[:6]  # two names may have one slug
-        stem = f"{kind}-{slug}-{mark}"
         storage = index_storage.remote()
+        told = embedder if storage is not None or not address else f"{embedder} {address}"
+        mark = hashlib.sha256(told.encode()).hexdigest()[:6]  # two names may have one slug
+        stem = f"{kind}-{slug}-{mark}"
         if storage is None:
             return cls(FileKeeper(index_storage.local(home), stem))
         return cls(RowKeeper(run, home, storage, stem))

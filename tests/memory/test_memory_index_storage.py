@@ -17,6 +17,8 @@ from letta_kernel.memory import search
 from letta_kernel.memory.archival import Archive
 from letta_kernel.models.embedding import embedder
 from letta_kernel.records import AgentState, Passage
+from letta_kernel.service import moving
+from letta_kernel.service.moving import Move
 from letta_kernel.store import agents, check, forgetting, lease, passages, purge
 from letta_kernel.store.database import Database
 from letta_kernel.store.index_storage import remote
@@ -353,6 +355,81 @@ def test_a_copy_of_a_project_has_a_place_of_its_own(project, bucket, tmp_path, o
     assert len({one.split("/")[1] for one in object_storage.names(bucket)}) == 2
     copied.close()
     moved.close()
+
+
+@pytest.mark.duckdb
+def test_a_project_that_moves_has_an_index_of_its_own_wherever_it_is(
+    project, object_storage, tmp_path, cluster, monkeypatch
+):
+    """From a folder to a server with a bucket, and to another folder; whatever was there before."""
+
+    def opened(home, store=""):
+        database = Database(home, store=store)
+        archive = Archive(database, home, embedder("wordllama"))
+        archive.close()
+        return database, archive
+
+    def moved(home, to, store=""):
+        planned = Move(home, str(to), store).plan()
+        done = Move(home, str(to), store).run(lambda share, told: None)
+        assert done.index == planned.index
+        return done
+
+    home, server, new = project.home, cluster.url(postgres.project()), tmp_path / "new"
+    archive = project.archive()
+    kept = fill(archive, 30)
+    archive.catch_up()
+    (home / "skills").mkdir()
+    project.database.close()
+
+    bucket = object_storage.bucket()
+    for key, value in environment(object_storage.endpoint, bucket).items():
+        monkeypatch.setenv(key, value)
+    done = moved(home, server)
+    assert done.index == (
+        f"The search index is made anew in s3://{bucket}/letta when it is needed (30 passages are embedded"
+        " again)."
+    )
+    assert (done.kept, done.copied, done.left) == (["skills"], [], [])
+    database, there = opened(home, server)
+    there.update(kept[3].id, content="the walrus sings")
+    there.delete(kept[4].id)
+    assert there.catch_up() == 29
+    assert contents(there.search(ADA, "walrus", top_k=1)) == ["the walrus sings"]
+    database.close()
+    place = table_of(there).place()
+
+    done = moved(home, new, server)
+    assert done.index.endswith(f"; the old one stays in {place}.")
+    assert done.copied == ["skills"]
+    database, away = opened(new)
+    assert away.catch_up() == 29
+    assert ids_in(away) == stored_ids(database)
+    assert len({one.split("/")[1] for one in object_storage.names(bucket)}) == 2
+    database.close()
+
+    # Now without the bucket: an index of what was there before is in both folders.
+    monkeypatch.delenv("LETTA_INDEX")
+    moving.back(home, server)
+    database, local = opened(home, server)
+    local.catch_up()
+    assert contents(local.search(ADA, "walrus", top_k=1)) == ["the walrus sings"]
+    database.close()
+    moving.back(home, "")
+    database, again = opened(home)
+    again.delete(kept[5].id)
+    again.catch_up()
+    assert ids_in(again) == stored_ids(database)
+    assert len(ids_in(local)) == 29, "two stores of one folder have one index"
+    database.close()
+    shutil.copytree(home / "vectors", new / "vectors")
+    (new / "letta.duckdb").unlink()
+    moved(home, new)
+    assert not list((new / "vectors").glob("*"))
+    database, last = opened(new)
+    assert last.catch_up() == 29
+    assert ids_in(last) == stored_ids(database)
+    database.close()
 
 
 def test_a_restored_copy_in_postgresql_begins_anew(bucket, object_storage, tmp_path, cluster):
