@@ -64,7 +64,7 @@ test-long: test test-oldest test-collaboration test-hub pgbouncer deployment
 	$(call install,--no-build-isolation --editable '.[multilingual]')  # 91 MB, for one test
 	$(PYTEST) tests/memory/test_memory_embedders.py
 	$(PYTEST) -m slow --ignore tests/browser/test_browser_collaboration.py --ignore tests/hub
-	LETTA_TEST_STORE=postgresql $(PYTEST) $(WORKERS) tests/service tests/agent tests/server
+	LETTA_TEST_STORE=postgresql $(PYTEST) $(WORKERS) tests/service tests/agent tests/server tests/cli tests/commands tests/memory tests/tools
 	LETTA_TEST_STORE=pgbouncer $(PYTEST) $(WORKERS) tests/store
 
 # Where notebooks are shared by several people at a time.

@@ -19,11 +19,14 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import psycopg
 from filelock import FileLock
+
+if TYPE_CHECKING:  # the process that looks after a server needs none of it
+    from letta_kernel.store.database import Database, Tx
 
 POOLED = os.environ.get("LETTA_TEST_STORE") == "pgbouncer"
 """Whether they are reached through PgBouncer, too."""
@@ -73,12 +76,26 @@ class Cluster:
     ----------
     folder : a short path, for the socket is in it.
     durable : whether what is committed outlasts a crash.
+    port : on which it can be reached on this machine, too; None for by the socket alone.
+    settings : of the server, beyond what all tests have.
+    rules : lines of pg_hba.conf that come first.
     """
 
-    def __init__(self, folder: Path, *, durable: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        durable: bool = False,
+        port: int | None = None,
+        settings: str = "",
+        rules: str = _RULES,
+    ) -> None:
         self.folder = folder
-        self._data = folder / "data"
-        self._settings = _SETTINGS + ("" if durable else f" {_QUICK}")
+        self.port = port or 5432  # a part of the socket's name
+        self.data = folder / "data"
+        address = f"listen_addresses={'127.0.0.1' if port else ''} port={self.port}"
+        self._settings = f"{address} {_SETTINGS} {'' if durable else _QUICK} {settings}"
+        self._rules = rules
 
     def make(self) -> None:
         """Make an empty one, in a second."""
@@ -86,21 +103,34 @@ class Cluster:
         as_someone(self.folder)
         self._call(
             "initdb", "--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C.UTF-8",
-            "--no-sync", "--pgdata", str(self._data),
+            "--no-sync", "--pgdata", str(self.data),
         )  # fmt: skip
-        rules = self._data / "pg_hba.conf"
-        rules.write_text(_RULES + rules.read_text())
+        rules = self.data / "pg_hba.conf"
+        rules.write_text(self._rules + rules.read_text())
+
+    def follow(self, other: Cluster) -> None:
+        """Make one that follows *other*, which runs."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        as_someone(self.folder)
+        self._call(
+            "pg_basebackup", "--host", str(other.folder), "--username=postgres", "--checkpoint=fast",
+            "--no-sync", "--write-recovery-conf", "--pgdata", str(self.data),
+        )  # fmt: skip
+
+    def promote(self) -> None:
+        """Let it follow no other any more."""
+        self._call("pg_ctl", "promote", "--silent", "--pgdata", str(self.data))
 
     def start(self) -> None:
         """Start it; it answers when this returns."""
         options = " ".join(f"-c {one}" for one in self._settings.split())
-        options += f" -c listen_addresses='' -c unix_socket_directories='{self.folder}'"
-        self._call("pg_ctl", "start", "--wait", "--silent", "--pgdata", str(self._data),
+        options += f" -c unix_socket_directories='{self.folder}'"
+        self._call("pg_ctl", "start", "--wait", "--silent", "--pgdata", str(self.data),
                    "--log", str(self.folder / "log"), "--options", options)  # fmt: skip
 
     def stop(self, mode: str = "immediate") -> None:
         """Stop it; *mode* as pg_ctl has it."""
-        self._call("pg_ctl", "stop", "--mode", mode, "--silent", "--pgdata", str(self._data))
+        self._call("pg_ctl", "stop", "--mode", mode, "--silent", "--pgdata", str(self.data))
 
     def remove(self) -> None:
         """Stop it, and leave nothing."""
@@ -111,7 +141,7 @@ class Cluster:
     @property
     def pid(self) -> int:
         """The process that all others of it are children of."""
-        return int((self._data / "postmaster.pid").read_text().split()[0])
+        return int((self.data / "postmaster.pid").read_text().split()[0])
 
     def url(
         self,
@@ -131,7 +161,7 @@ class Cluster:
     def connect(self, database: str = "postgres") -> psycopg.Connection:
         """Return a superuser's connection, outside of transactions."""
         return psycopg.connect(
-            host=str(self.folder), user="postgres", dbname=database, autocommit=True
+            host=str(self.folder), port=self.port, user="postgres", dbname=database, autocommit=True
         )
 
     def _call(self, program: str, *arguments: str) -> None:
@@ -146,13 +176,17 @@ class Cluster:
             raise RuntimeError(f"{program}: {done.stdout}\n{said}")
 
 
-def as_someone(folder: Path | None = None) -> dict[str, Any]:
-    """Return `subprocess` options for programs that refuse to run as root, and give them *folder*."""
+def as_someone(given: Path | None = None) -> dict[str, Any]:
+    """Return `subprocess` options for programs that refuse to run as root; a file or folder is *given* them."""
     if os.getuid() != 0:
         return {}
     user = _someone()
-    if folder is not None:
-        shutil.chown(folder, user.pw_uid, user.pw_gid)
+    if given is not None:
+        shutil.chown(given, user.pw_uid, user.pw_gid)
+        if given.is_dir():
+            given.chmod(
+                0o711
+            )  # processes that root starts without its privileges come to the socket
     return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
 
 
@@ -218,6 +252,19 @@ def wait_until(holds: Callable[[], bool], seconds: float = 30.0) -> None:
     while not holds():
         assert time.monotonic() < until, "It never came to be."
         time.sleep(0.01)
+
+
+def stored(database: Database) -> bytes:
+    """Return all that a store holds: its file, or the rows of its project."""
+    if database.in_file:
+        database.close()  # writes everything; it opens again when it is needed
+        return database.path.read_bytes()
+
+    def rows(tx: Tx) -> str:
+        tables = tx.query("SELECT tablename FROM pg_tables WHERE schemaname = current_schema()")
+        return "".join(str(tx.query(f'SELECT t::text FROM "{name}" t')) for (name,) in tables)
+
+    return database.run(rows).encode()
 
 
 def project() -> str:

@@ -14,6 +14,7 @@ from letta_kernel.commands import at
 from letta_kernel.commands.spec import Command
 from letta_kernel.store.database import Database
 
+pytestmark = pytest.mark.duckdb
 STORE = "letta.duckdb"
 
 

@@ -7,7 +7,10 @@ import signal
 import subprocess
 
 import duckdb
+import pytest
 from cli_bench import PROGRAM, Cli
+
+pytestmark = pytest.mark.duckdb
 
 
 def test_a_project_moves_and_comes_back(cli: Cli) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import postgres
 import pytest
 from mcp_bench import Bench, HttpServer
 
@@ -60,6 +61,6 @@ def test_over_http(empty: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
         assert "longer than its limit" in empty.run("freeze", seconds=4).text
     finally:
         server.stop()
-    stored = service.database.path
+    stored = postgres.stored(service.database)
     service.close()
-    assert b"s3cr3t" not in stored.read_bytes()
+    assert b"s3cr3t" not in stored
