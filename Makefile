@@ -82,7 +82,8 @@ test-hub: $(VENV)/installed-test
 
 # What docs/deploy.md says, in a bare Debian and behind the proxies it names. A part of test-long's slow tests.
 test-deployment: $(VENV)/installed-test postgresql deployment
-	$(PYTEST) -m 'slow or not slow' tests/packaging/test_packaging_deploy.py tests/service/test_service_postgres_copies.py
+	$(PYTEST) -m 'slow or not slow' \
+		$(patsubst %,tests/packaging/test_packaging_%.py,deploy machine proxies alerts) tests/service/test_service_postgres_copies.py
 
 # On the oldest release of each dependency that pyproject.toml allows.
 test-oldest: $(VENV)/installed-test
