@@ -215,3 +215,106 @@ def test_a_token_that_is_made_is_not_logged(tmp_path: Path) -> None:
     assert done.returncode != 0
     assert "give one with --token-file" in done.stderr
     assert done.stdout == ""
+
+
+# -- every route, with the word wherever a word may be -----------------------------------------------
+
+
+def worded(value: Any) -> Any:
+    """The same with the word for every text, and as a further field."""
+    if isinstance(value, str):
+        return WORD
+    if isinstance(value, list):
+        return [worded(one) for one in value]
+    if isinstance(value, dict):
+        return {**{key: worded(one) for key, one in value.items()}, WORD: WORD}
+    return value
+
+
+def half_worded(value: Any, at: str = "") -> Any:
+    """The same with the word for what people write; what tells kinds and places apart stays."""
+    kept = ("id", "type", "role", "model", "embedding", "kind", "rights", "order", "url", "effort")
+    if isinstance(value, str):
+        return value if at.endswith(kept) or at in ("source_code", "name") else f"{WORD} {value}"
+    if isinstance(value, list):
+        return [half_worded(one, at.removesuffix("s")) for one in value]
+    if isinstance(value, dict):
+        return {key: half_worded(one, key) for key, one in value.items()}
+    return value
+
+
+def bodies(operation: dict[str, Any], schemas: dict[str, Any]) -> list[dict[str, Any]]:
+    """What is sent to one operation: arguments of `httpx.Client.request`."""
+    content = operation.get("requestBody", {}).get("content", {})
+    if "multipart/form-data" in content:
+        return [{"files": {"file": (f"{WORD}.txt", WORD.encode())}}, {"files": {WORD: WORD}}]
+    if not content:
+        return [{}]
+    schema = content["application/json"].get("schema", {})
+    name = schema.get("$ref", "").rpartition("/")[2]
+    examples = schemas.get(name, schema).get("examples") or [{"name": "x", "text": "y"}]
+    made = [{"json": change(one)} for one in examples for change in (worded, half_worded)]
+    return [*made, {"content": f"{{{WORD}"}, {"json": [WORD]}]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_nobodys_words_are_in_the_log_whatever_route_is_asked(
+    tmp_path: Path, scripted: ScriptedServer
+) -> None:
+    with logging_server(tmp_path, scripted, LETTA_LOG_LEVEL="debug", LITELLM_LOG="DEBUG") as logged:
+        url = f"http://127.0.0.1:{logged.wait('server started')['port']}"
+        headers = {"Authorization": f"Bearer {TOKEN}", "X-Request-ID": f"{WORD}:{WORD}"}
+        headers |= {"User-Agent": WORD, "Cookie": f"a={WORD}", f"X-{WORD}": WORD, "Origin": WORD}
+        talk = httpx.Client(base_url=url, timeout=120, headers=headers)
+        document = talk.get("/openapi.json").json()
+        schemas = document["components"]["schemas"]
+        block = {"label": WORD, "value": WORD}
+        given = {"name": WORD, "model": "letta/demo", "memory_blocks": [block], "tags": [WORD]}
+        agent = talk.post("/v1/agents", json=given).json()["id"]
+        source = f'def {WORD}(a: str) -> str:\n    """{WORD}."""\n    raise ValueError("{WORD}")\n'
+        known = {"agent_id": agent}
+        for kind, body in (
+            ("block", block),
+            ("tool", {"source_code": source}),
+            ("archive", {"name": WORD}),
+            ("folder", {"name": WORD}),
+            ("group", {"agent_ids": [agent], "description": WORD}),
+        ):
+            made = talk.post(f"/v1/{kind}s/", json=body)
+            assert made.status_code < 300, made.text
+            known[f"{kind}_id"] = made.json()["id"]
+        said = talk.post(f"/v1/agents/{agent}/messages", json={"input": WORD}).json()
+        known["message_id"] = said["messages"][0]["id"]
+        known["run_id"] = talk.get("/v1/runs/").json()[0]["id"]
+        asked, answers = 0, set()
+        for path, methods in document["paths"].items():
+            for method, operation in sorted(methods.items(), key=lambda one: one[0] == "delete"):
+                names = [one["name"] for one in operation.get("parameters", ())]
+                query = {one: WORD for one in names if f"{{{one}}}" not in path}
+                for body in bodies(operation, schemas):
+                    for values in (known, {}):
+                        if values and method == "delete":
+                            continue  # they are needed further on
+                        where = path
+                        for one in names:
+                            where = where.replace(f"{{{one}}}", values.get(one, WORD))
+                        for more in ({}, query) if query else ({},):
+                            answer = talk.request(method, where, params=more, **body)
+                            asked += 1
+                            answers.add((method, path, answer.status_code))
+                            assert TOKEN not in answer.text
+                            assert f"sk-{WORD}-key" not in answer.text
+        good = {path for _, path, status in answers if status < 300}
+        assert asked > 500
+        assert len(good) > 60, "most of them come to what they are for"
+        assert not [one for one in answers if one[2] == 500]
+        figures = httpx.get(
+            f"{url}/metrics", headers={"Authorization": f"Bearer {TOKEN}"}, timeout=60
+        )
+        assert WORD not in figures.text
+        talk.get("/v1/health", headers={"X-Request-ID": "last"})
+        logged.wait("request", request_id="last", level="debug")
+    whole = "".join(logged.lines)
+    for hidden in (WORD, WORD.lower(), TOKEN):
+        assert hidden not in whole, next(one for one in logged.lines if hidden in one)
