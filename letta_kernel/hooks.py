@@ -26,6 +26,9 @@ tool_hosts: list[Callable[[Tool], Callable[..., Any] | None]] = []
 tool_marked: list[Callable[[Callable[..., Any], dict[str, Any]], None]] = []
 """Called when ``tool(…)`` marked a callable, with the names of the code that did."""
 
+consent_told: list[Callable[[str], None]] = []
+"""Called with what is kept of what is said to somebody else's agent, before ``Agent(…)`` first sends to it."""
+
 turn_begins: list[Callable[[], None]] = []
 """Called before ``ada.send(…)`` sends, so that a notebook's changed functions are told as they are."""
 

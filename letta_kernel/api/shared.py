@@ -8,14 +8,20 @@ ada.blocks["persona"]
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Generator, Sequence
 from typing import Any
 
 from letta_kernel.api.remedies import speaks_python
 from letta_kernel.api.run import Run
+from letta_kernel.hooks import consent_told
 from letta_kernel.messages import Event, Message
 from letta_kernel.pictures.values import pictures_of
-from letta_kernel.remote import SharedAgents
+from letta_kernel.remote import SharedAgents, consent_once
+
+
+def _aside(text: str) -> None:
+    print(text, file=sys.stderr)
 
 
 @speaks_python
@@ -45,6 +51,9 @@ class SharedAgent:
         ----------
         pictures : figures, images, and files or bytes of PNG, JPEG, GIF or WebP that go with it.
         """
+        if told := consent_once(self._server, self.name):
+            for tell in consent_told or (_aside,):
+                tell(told)
         return self._server.send(
             self.name, text, pictures=pictures_of(pictures), max_steps=max_steps
         )

@@ -13,7 +13,7 @@ from letta_kernel import __version__
 from letta_kernel.cli.completion import offering
 from letta_kernel.cli.door import TerminalDoor
 from letta_kernel.commands import Command, at
-from letta_kernel.commands.spec import METAVARS, TERMINAL_GROUPS, Parameter
+from letta_kernel.commands.spec import METAVARS, TERMINAL_GROUPS, Parameter, offers
 
 Json = Annotated[bool, typer.Option("--json", help="JSON instead of text.")]
 Home = Annotated[
@@ -108,7 +108,8 @@ def _function(command: Command, alone: bool = False) -> Callable[..., int]:
         finally:
             session.close()
 
-    parameters = [*map(_parameter, command.takes("terminal")), *_SHARED]
+    takes = command.takes("terminal")
+    parameters = [*(_parameter(one, offers(command, one)) for one in takes), *_SHARED]
     if alone:
         kind = typer.Context
         parameters.insert(0, inspect.Parameter("context", _KEYWORD, annotation=kind))
@@ -117,7 +118,7 @@ def _function(command: Command, alone: bool = False) -> Callable[..., int]:
     return run
 
 
-def _parameter(one: Parameter) -> inspect.Parameter:
+def _parameter(one: Parameter, words: str) -> inspect.Parameter:
     takes, type_ = one.takes, one.type
     if takes.whose:
         type_ = str if one.required else str | None
@@ -128,7 +129,7 @@ def _parameter(one: Parameter) -> inspect.Parameter:
         "envvar": takes.variable,
         "show_default": one.default not in (None, False),
         "metavar": takes.shown or METAVARS.get(takes.values),
-        "autocompletion": offering(takes.values) if takes.values not in ("", "file") else None,
+        "autocompletion": offering(words) if words not in ("", "file") else None,
     }
     if type_ is Path:
         how |= {"exists": True, "dir_okay": False}

@@ -11,10 +11,10 @@ from letta_kernel.cli.conversation import Talk, slash
 from letta_kernel.cli.door import TerminalDoor
 from letta_kernel.cli.lines import Lines
 from letta_kernel.commands.door import Shared
-from letta_kernel.commands.shared import consent
 from letta_kernel.commands.spec import Policy
 from letta_kernel.errors import LettaError
 from letta_kernel.records import AgentState
+from letta_kernel.remote import consent_once
 
 
 def chat(
@@ -40,10 +40,17 @@ def chat_shared(session: TerminalDoor, agent: Shared, approval: Policy | None, q
     details = not quiet and output.on_terminal()
     talk = Talk(session, agent.ref, approval, details=details, shared=agent.server)
     found = agent.server.retrieve(agent.ref)
-    begun = f"{agent.ref} · {found.model} · /help, Ctrl-D leaves\n{consent(agent)}"
+    _tell(agent)
+    begun = f"{agent.ref} · {found.model} · /help, Ctrl-D leaves"
     # What is said to others is written down with them, and no project is made for it here.
     history = session.home / "chat_history" if session.has_project else None
     return _lines(session, talk, agent.ref, agent.ref, None, history, "" if quiet else begun)
+
+
+def _tell(agent: Shared) -> None:
+    """Say what is kept of what is said, and who sees it, before anything is; once for each agent and person."""
+    if told := consent_once(agent.server, agent.ref):
+        output.put(told, style="dim", stderr=True)
 
 
 def _lines(
@@ -114,6 +121,7 @@ def send_shared(
     **options: Any,
 ) -> int:
     """Send one message to somebody else's agent and print the answer."""
+    _tell(agent)
     talk = Talk(session, agent.ref, approval, details=verbose, aside=True, shared=agent.server)
     return _sent(session, talk, text, events, **options)
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 GROUP = "Agents"
 
 NAME = argument("An agent's name or id", values="agent")
+ANY_NAME = argument("An agent's name or id", values="any_agent")
 
 
 @command("new", "agent new", group=GROUP, makes=True)
@@ -96,7 +97,7 @@ def _short(text: str) -> str:
 
 
 @command("use", "agent use", group=GROUP)
-def use(door: Door, name: str = NAME) -> Answer:
+def use(door: Door, name: str = ANY_NAME) -> Answer:
     """Talk to another agent; by its id, bring one back that is set aside."""
     if (shared := door.shared(name)) is not None:
         return use_shared(door, shared)
@@ -167,7 +168,7 @@ def show(
     name: str | None = argument(
         "An agent's name or id; in a notebook the current one, if not given",
         None,
-        values="agent",
+        values="any_agent",
         required="terminal",
     ),
 ) -> Answer | str:

@@ -20,18 +20,12 @@ def use_shared(door: Door, shared: Shared) -> Answer:
     """Talk to a shared agent from now on."""
     found = shared.server.retrieve(shared.ref)
     door.choose_shared(shared)
+    from letta_kernel.remote import consent
+
+    told = consent(shared.server, shared.ref)
     if door.at == "terminal":
-        return Answer(f"letta-kernel chat {shared.ref} talks to it. {consent(shared)}", found)
-    return Answer(f"%%agent talks to {shared.ref} now. {consent(shared)}", found)
-
-
-def consent(shared: Shared) -> str:
-    """Return what whoever talks to a shared agent is told first: what is kept, and who sees it."""
-    kept = (
-        f"It is {shared.owner}'s: what you say to it, and what it answers, is kept at {shared.server.url} "
-        f"under your name, and {shared.owner} and whoever runs the server can read it."
-    )
-    return " ".join(filter(None, (kept, shared.server.notice())))
+        return Answer(f"letta-kernel chat {shared.ref} talks to it. {told}", found)
+    return Answer(f"%%agent talks to {shared.ref} now. {told}", found)
 
 
 def show_shared(shared: Shared) -> Answer:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 GROUP = "Keeping and sharing"
 
-USER = argument("The other person's name, as their token has it")
+USER = argument("The other person's name, as their token has it", values="person")
 
 
 @command("grant", "agent grant", group=GROUP)

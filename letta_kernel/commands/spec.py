@@ -59,6 +59,8 @@ METAVARS = {
     "agent": "AGENT",
     "group": "@GROUP",
     "manager": "KIND",
+    "any_agent": "AGENT",
+    "person": "USER",
     "speaker": "AGENT|@GROUP",
     "switch": "on|off",
     "tools_of": "on|memory|off",
@@ -303,6 +305,12 @@ def of_shared(handler: Callable[..., Any]) -> Callable[[Handler], Handler]:
         return other
 
     return enter
+
+
+def offers(command: Command, one: Parameter) -> str:
+    """Return the kind of words that may stand for a parameter: of agents, others' too where it takes those."""
+    shared = one.takes.whose and command.handler in OF_SHARED
+    return "any_agent" if shared else one.takes.values
 
 
 def _parameters(handler: Callable[..., Any], door: DoorName) -> list[Parameter]:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar, get_args
 
+from letta_kernel import settings
 from letta_kernel.commands.spec import TABLE
 from letta_kernel.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from letta_kernel.commands.door import Door
+    from letta_kernel.remote import SharedAgent
     from letta_kernel.store.database import Tx
 
 T = TypeVar("T")
@@ -49,6 +51,16 @@ def values(kind: str, door: Door, agent: str | None, begun: str = "") -> list[st
         return [name for one in TABLE if (name := one.name(door.at)) and not name.startswith("%%")]
     if kind == "file":
         return _files(begun)
+    if kind in ("any_agent", "speaker"):
+        own = (
+            _stored("agent" if kind == "any_agent" else kind, door, agent)
+            if door.has_project
+            else []
+        )
+        return [*own, *(one.ref for one in _others())]
+    if kind == "person":
+        granted = door.service.grants.list() if door.has_project else []
+        return sorted({*(one.guest for one in granted), *(one.owner for one in _others())})
     if kind == "skill":
         return [one.name for one in door.service.skills.list()] if door.has_project else []
     if kind == "role":
@@ -76,6 +88,15 @@ def values(kind: str, door: Door, agent: str | None, begun: str = "") -> list[st
 
         return [one.name for one in offers().values()]
     return _stored(kind, door, agent) if door.has_project else []
+
+
+def _others() -> Sequence[SharedAgent]:
+    """Return what others share here, if a server is named and says so at once."""
+    if not settings.SERVER():
+        return ()
+    from letta_kernel.remote.offered import offered
+
+    return offered().shared
 
 
 def _stored(kind: str, door: Door, agent: str | None) -> list[str]:

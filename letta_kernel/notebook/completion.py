@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from letta_kernel.commands import at
+from letta_kernel.commands import Command, at
 from letta_kernel.commands.arguments import quoted, split
 from letta_kernel.commands.reference import lines, top_level, under
-from letta_kernel.commands.spec import Parameter
+from letta_kernel.commands.spec import Parameter, offers
 from letta_kernel.commands.values import values
 from letta_kernel.notebook.session import Session
 
@@ -29,7 +29,7 @@ def complete(session: Session, before: str) -> tuple[str, list[str]]:
         fragment = typed[words.pop().start :]
     done = [word.text for word in words]
     if cell is not None:
-        offered = _words(session, done, at("notebook")[cell].takes("notebook"), fragment)
+        offered = _words(session, done, at("notebook")[cell], fragment)
     elif not done:
         offered = top_level()
     else:
@@ -39,24 +39,23 @@ def complete(session: Session, before: str) -> tuple[str, list[str]]:
         offered = inner if len(done) == 1 else []
         if command is not None:
             after = done[2 if done[1:2] and done[1] in inner else 1 :]
-            offered = [*offered, *_words(session, after, command.takes("notebook"), fragment)]
+            offered = [*offered, *_words(session, after, command, fragment)]
     bare = _bare(fragment)
     fitting = [word for word in dict.fromkeys(offered) if word.startswith(bare)]
     return fragment, [_typed(word) for word in fitting]
 
 
-def _words(
-    session: Session, done: Sequence[str], takes: Sequence[Parameter], fragment: str
-) -> list[str]:
-    """Return what may follow the words *done* of a command that *takes* these."""
+def _words(session: Session, done: Sequence[str], command: Command, fragment: str) -> list[str]:
+    """Return what may follow the words *done* of a command."""
+    takes = command.takes("notebook")
     known = {one.name: one for one in takes if one.spelled}
     arguments = [one for one in takes if not one.spelled]
     previous = known.get(done[-1]) if done else None
     if previous is not None and previous.kind != "flag":
-        return _values(session, previous, fragment)
+        return _values(session, command, previous, fragment)
     name, equals, begun = fragment.partition("=")
     if equals and name in known:
-        return [f"{name}={value}" for value in _values(session, known[name], begun)]
+        return [f"{name}={value}" for value in _values(session, command, known[name], begun)]
     used, positional, place = set(), 0, 0
     while place < len(done):
         option = known.get(done[place].partition("=")[0])
@@ -70,13 +69,13 @@ def _words(
     if arguments and arguments[-1].rest:  # takes as many words as one likes
         positional = min(positional, len(arguments) - 1)
     if positional < len(arguments) and not fragment.startswith("-"):
-        offered += _values(session, arguments[positional], fragment)
+        offered += _values(session, command, arguments[positional], fragment)
     return offered + [name for name in known if name not in used]
 
 
-def _values(session: Session, one: Parameter, fragment: str) -> list[str]:
+def _values(session: Session, command: Command, one: Parameter, fragment: str) -> list[str]:
     agent = session.current() if one.takes.values else None
-    return values(one.takes.values, session, agent.id if agent else None, _bare(fragment))
+    return values(offers(command, one), session, agent.id if agent else None, _bare(fragment))
 
 
 def _bare(fragment: str) -> str:

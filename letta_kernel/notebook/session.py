@@ -17,7 +17,7 @@ from letta_kernel.api.plots import plot_of
 from letta_kernel.commands.door import Notebook, Shared
 from letta_kernel.commands.spec import DoorName
 from letta_kernel.errors import InvalidInputError, LettaError, NotFoundError, ReadOnlyError
-from letta_kernel.hooks import tool_hosts, turn_begins, users_code
+from letta_kernel.hooks import consent_told, tool_hosts, turn_begins, users_code
 from letta_kernel.models import registry
 from letta_kernel.notebook import failures, run, shared_run
 from letta_kernel.notebook.approvals import Approvals
@@ -73,13 +73,13 @@ class Session(Notebook):
         self._home = project_folder()
         self._agent_id: str | None = None
         self._shared = ""  # or whom of other people's it talks to instead
-        self.told_of: set[str] = set()  # whose agents' keeping of what is said the person knows of
         self._known = False  # the store has been asked for this notebook's last agent
         self._read_only = ""  # why tools cannot be kept, once that has been said
         self.functions = Functions(self, cells_without)
         self.host = NotebookHost(self.functions)
         tool_hosts.append(self.functions.live_function)
         turn_begins.append(self.functions.load)
+        consent_told.append(self.say)
         self.timers = Timers(self)
         self.approvals = Approvals()
         self.debugger = Debugging()
@@ -213,7 +213,6 @@ class Session(Notebook):
         """Talk to an agent of somebody else's from now on, and after a restart too."""
         self.current()
         self._agent_id, self._shared = None, shared.ref
-        self.told_of.add(shared.ref)  # whoever chooses it has just told
         self._keep()
         self.agent_changed()
 

@@ -11,7 +11,6 @@ from typing import Any, Protocol
 
 from letta_kernel.agent.decisions import Decision
 from letta_kernel.commands.door import Shared
-from letta_kernel.commands.shared import consent
 from letta_kernel.concurrency import Uninterrupted
 from letta_kernel.display.live import LiveView
 from letta_kernel.errors import InvalidInputError
@@ -28,6 +27,7 @@ from letta_kernel.notebook.output import AgentError, Stopped, say
 from letta_kernel.notebook.panel.shared_runs import Followed, SharedRuns
 from letta_kernel.notebook.run import STOPPED, close
 from letta_kernel.pictures.picture import Picture
+from letta_kernel.remote import consent_once
 from letta_kernel.remote.run import Ended
 from letta_kernel.stop_reasons import failed
 
@@ -44,7 +44,6 @@ class SharedContext(Protocol):
     """What a run asks of the notebook it is shown in."""
 
     shell: Any
-    told_of: set[str]
     shared_runs: SharedRuns
 
 
@@ -71,9 +70,8 @@ def send(
             raise InvalidInputError(
                 f"{option} is for agents of your own: {shared.ref} is {shared.owner}'s."
             )
-    if shared.ref not in session.told_of:
-        say(session.shell, consent(shared))
-        session.told_of.add(shared.ref)
+    if told := consent_once(shared.server, shared.ref):
+        say(session.shell, told)
 
     def start(live: Callable[[Event], None], ending: threading.Event) -> Iterator[Event]:
         most = given.get("max_steps")

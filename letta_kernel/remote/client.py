@@ -134,10 +134,6 @@ class SharedAgents:
         """Return who asks, as the server has it, what others share with them, and what they are told."""
         return me_of(self._me())
 
-    def notice(self) -> str:
-        """Return what the server wants everybody to know of what is seen of them; empty if nothing."""
-        return self.me().notice
-
     # -- talking -------------------------------------------------------------------------------------
 
     def send(

@@ -67,6 +67,8 @@ class AgentTools:
                 "description": one.state.description,
                 "model": "",
                 "state": "",
+                "kept": f"What is said to it is kept in {one.owner}'s project under your name; "
+                f"{one.owner} and whoever runs the server can read it.",
             }
             for one in shared()
         ]

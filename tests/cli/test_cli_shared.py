@@ -40,12 +40,33 @@ def test_it_is_listed_shown_and_talked_to(ann: Server, cli: Cli, scripted: Scrip
     assert "whose: ann" in cli.out("agent", "show", ADA)
     assert cli.out("memory", "show", ADA, "human") == "Kim.\n"
     scripted.say("Good morning, Bob.")
-    assert cli.out("send", ADA, "Good morning.") == "Good morning, Bob.\n"
+    sent = cli("send", ADA, "Good morning.")
+    assert sent.stdout == "Good morning, Bob.\n"
+    assert "It is ann's: what you say to it" in sent.stderr  # once, whatever comes next
     scripted.say("Evening.")
-    events = [json.loads(one) for one in cli.out("send", ADA, "And?", "--events").splitlines()]
+    sent = cli("send", ADA, "And?", "--events")
+    assert "It is ann's" not in sent.stderr
+    events = [json.loads(one) for one in sent.stdout.splitlines()]
     assert [events[0]["type"], events[-1]["type"]] == ["run_started", "run_ended"]
     assert cli.out("agent", "history", ADA, "--limit", "1").rstrip().endswith("Evening.")
     assert not cli.home.exists()  # nothing of it is an own project's
+
+
+def test_tab_offers_them_and_persons(ann: Server, cli: Cli) -> None:
+    for line, offered in {
+        "letta-kernel send ann": {ADA},
+        "letta-kernel agent show ": {ADA},
+        "letta-kernel agent delete ": set(),  # which is its owner's
+        "letta-kernel agent grant x a": {"ann"},
+    }.items():
+        done = cli(
+            code=None,
+            _LETTA_KERNEL_COMPLETE="complete_bash",
+            COMP_WORDS=line,
+            COMP_CWORD=str(len(line.split(" ")) - 1),
+        )
+        assert set(done.stdout.split()) == offered, line
+        assert done.stderr == ""
 
 
 def test_a_chat_at_a_terminal(ann: Server, cli: Cli, scripted: ScriptedServer) -> None:

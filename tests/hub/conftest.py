@@ -16,6 +16,12 @@ def server() -> Iterator[ScriptedServer]:
         yield running
 
 
+@pytest.fixture(autouse=True)
+def unsaid(server: ScriptedServer) -> None:
+    """What a test that failed did not hear is not said to the next."""
+    server.forget()
+
+
 @pytest.fixture(scope="session", params=["folder", "postgresql"])
 def running(
     request: pytest.FixtureRequest,

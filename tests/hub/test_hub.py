@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
-from hub_bench import PATIENCE, Hub, User
+from hub_bench import PATIENCE, Hub, User, until
 from scripted_server import ScriptedServer
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
@@ -39,8 +39,7 @@ def test_an_agent_that_is_granted_is_talked_to_by_another_user(
 ) -> None:
     ann.run("%agent new ada")
     assert "bob may talk" in ann.run("%agent grant ada bob talk")
-    listed = bob.run("%agent list")
-    assert "ann/ada" in listed, listed
+    until(lambda: "ann/ada" in bob.run("%agent list"), running)
     chosen = bob.run("%agent use ann/ada")
     assert "ann and whoever runs the server can read it" in chosen
     assert "Whoever keeps or teaches this server sees how many runs you begin" in chosen
@@ -56,10 +55,11 @@ def test_an_agent_that_is_granted_is_talked_to_by_another_user(
 
 
 def test_the_stop_button_ends_the_run_at_the_service(
-    ann: User, bob: User, server: ScriptedServer
+    running: Hub, ann: User, bob: User, server: ScriptedServer
 ) -> None:
     ann.run("%agent new slow")
     ann.run("%agent grant slow bob talk")
+    until(lambda: "ann/slow" in bob.run("%agent list"), running)
     server.say("This takes a very long time.", pieces=20, delay=0.5)
     ended = bob.notebook().stop_at("%%agent ann/slow\nTell me.", "This")
     assert ended == "Stopped; what was said and done so far is kept."
@@ -85,6 +85,7 @@ def test_who_teaches_sees_what_everybody_uses_and_nothing_that_was_said(
 ) -> None:
     ann.run("%agent new counted")
     ann.run("%agent grant counted bob talk")
+    until(lambda: "ann/counted" in bob.run("%agent list"), running)
     server.say("A secret of theirs.")
     assert "A secret of theirs." in bob.run("%%agent ann/counted\nHello.")
     tess = running.token("tess")
