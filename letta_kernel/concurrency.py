@@ -1,11 +1,15 @@
-"""What must not be cut in two: blocks of code that the stop button waits for."""
+"""What must not be cut in two, blocks that the stop button waits for; and what nobody waits for long."""
 
 from __future__ import annotations
 
+import contextvars
 import signal
 import threading
+from collections.abc import Callable
 from types import FrameType, TracebackType
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 _waiting: list[Uninterrupted] = []  # open blocks of the main thread that begin by waiting
 
@@ -66,3 +70,38 @@ def obey_stop() -> None:
     """Raise KeyboardInterrupt if the stop button was pressed in a block that only waits yet."""
     if _waiting and threading.current_thread() is threading.main_thread():
         _waiting[-1].obey()
+
+
+_late: threading.Thread | None = None  # what took too long, and goes on
+
+
+def within(seconds: float, work: Callable[[], T]) -> T:
+    """Return what *work* returns, done in a thread of its own.
+
+    Raises
+    ------
+    TimeoutError
+        It takes more than *seconds*, and goes on alone; or such a one still does.
+    """
+    global _late
+    if _late is not None and _late.is_alive():
+        raise TimeoutError
+    done: list[T] = []
+    failed: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            done.append(work())
+        except BaseException as error:
+            failed.append(error)
+
+    context = contextvars.copy_context()
+    thread = threading.Thread(target=context.run, args=(run,), name="letta-soon", daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if failed:
+        raise failed[0]
+    if not done:
+        _late = thread
+        raise TimeoutError
+    return done[0]

@@ -215,32 +215,35 @@ class AgentMagics(Magics):
         """Offer words for an ``%agent`` line (a completion matcher of IPython)."""
         before = context.text_until_cursor
         nothing: dict[str, Any] = {"completions": [], "matched_fragment": "", "suppress": False}
-        if context.full_text.startswith("%%script"):
-            from letta_kernel.notebook import script_cells
-
-            fragment, words = script_cells.complete(self.session, before, context.cursor_line == 0)
-            return nothing if words is None else _offer(fragment, words)
-        if context.cursor_line > 0 and context.full_text.startswith("%%agent"):
-            from letta_kernel.notebook.beside import mentions
-
-            name = mentions.begun(before)
-            if name is None:
-                return nothing
-            return _offer(name, [one["name"] for one in self.session.names(name)])
-        line = _LINE.match(before)
-        cell = context.cursor_line == 0 and before.startswith(("%%agent ", "%%compare "))
-        if (line is None or line[2] != "agent") and not cell:
-            return nothing
         try:
-            from letta_kernel.notebook.completion import complete
-
-            return _offer(*complete(self.session, before.lstrip()))
+            return self._completed(context, before) or nothing
         except Exception as error:  # Tab must not get in the way
             if self._session is not None:
                 self._session.last_error = (
                     f"{type(error).__name__} while completing a line: {error}"
                 )
             return nothing
+
+    def _completed(self, context: Any, before: str) -> dict[str, Any] | None:
+        if context.full_text.startswith("%%script"):
+            from letta_kernel.notebook import script_cells
+
+            fragment, words = script_cells.complete(self.session, before, context.cursor_line == 0)
+            return None if words is None else _offer(fragment, words)
+        if context.cursor_line > 0 and context.full_text.startswith("%%agent"):
+            from letta_kernel.notebook.beside import mentions
+
+            name = mentions.begun(before)
+            if name is None:
+                return None
+            return _offer(name, [one["name"] for one in self.session.names(name)])
+        line = _LINE.match(before)
+        cell = context.cursor_line == 0 and before.startswith(("%%agent ", "%%compare "))
+        if (line is None or line[2] != "agent") and not cell:
+            return None
+        from letta_kernel.notebook.completion import complete
+
+        return _offer(*complete(self.session, before.lstrip()))
 
 
 def _told(name: str) -> Callable[[], str]:

@@ -26,6 +26,9 @@ class Request:
     began: float = field(default_factory=time.monotonic)
     told: str = ""
     copied: bool = False  # some of it was answered from a copy of the store
+    patience: float | None = (
+        None  # seconds that it waits for the store at most; None as that is set up
+    )
 
 
 _current: ContextVar[Request | None] = ContextVar("letta_kernel_request", default=None)
@@ -37,15 +40,19 @@ def current() -> Request | None:
 
 
 @contextmanager
-def request(tell: Tell | None = None, *, part: bool = False) -> Iterator[Request]:
+def request(
+    tell: Tell | None = None, *, part: bool = False, patience: float | None = None
+) -> Iterator[Request]:
     """Serve a request in this block, which begins now unless it is *part* of the one that goes on.
 
     Parameters
     ----------
     tell : is given one line when the store lets it wait; None is silent.
+    patience : seconds that it waits for the store at most; None as that is set up.
     """
     outer = _current.get()
     inner = Request(tell, outer.began) if part and outer is not None else Request(tell)
+    inner.patience = patience
     _current.set(inner)
     try:
         yield inner

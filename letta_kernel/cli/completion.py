@@ -13,7 +13,7 @@ from collections.abc import Callable
 import typer
 
 from letta_kernel.cli.door import TerminalDoor
-from letta_kernel.commands.values import values
+from letta_kernel.commands.values import soon, values
 
 
 def offering(kind: str) -> Callable[[typer.Context, str], list[str]]:
@@ -24,7 +24,8 @@ def offering(kind: str) -> Callable[[typer.Context, str], list[str]]:
         agent = ctx.params.get("agent")
         with contextlib.suppress(Exception):  # a shell in the middle of a line is told nothing
             try:
-                found = values(kind, session, str(agent) if agent else None, incomplete)
+                known = str(agent) if agent else None
+                found = soon(session, lambda: values(kind, session, known, incomplete))
             finally:
                 session.close()
             return [_as_typed(name) for name in found if name.startswith(incomplete)]

@@ -5,10 +5,12 @@ from __future__ import annotations
 import glob
 import os
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from typing import TYPE_CHECKING, TypeVar, get_args
 
 from letta_kernel import settings
 from letta_kernel.commands.spec import TABLE
+from letta_kernel.concurrency import within
 from letta_kernel.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from letta_kernel.store.database import Tx
 
 T = TypeVar("T")
+SOON = 1.0
+"""Seconds that words which are in the store are waited for."""
 _MOST_FILES = 100
 _MOST_STEPS = 20
 _MOST_RUNS = 20
@@ -32,6 +36,32 @@ FIXED: dict[str, tuple[str, ...]] = {
     "right": ("read", "talk", "write"),
     "review": ("show", "accept", "reject"),
 }
+
+
+def soon(door: Door, work: Callable[[], list[str]]) -> list[str]:
+    """Return the words that *work* finds in the project; none where its server does not answer soon.
+
+    Whoever presses Tab waits for it, and a kernel does nothing else meanwhile.
+
+    Raises
+    ------
+    LettaError
+        The store cannot be read.
+    """
+    from letta_kernel import waiting
+
+    with waiting.request(patience=SOON):
+        if not settings.STORE():
+            return work()
+        from letta_kernel import project
+
+        project.where(door.home)  # what takes its time to be imported is no fault of the server's
+        if door.at == "notebook":
+            import_module("letta_kernel.service")
+        try:
+            return within(SOON, work)
+        except TimeoutError:
+            return []
 
 
 def values(kind: str, door: Door, agent: str | None, begun: str = "") -> list[str]:

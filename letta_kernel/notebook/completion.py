@@ -8,7 +8,7 @@ from letta_kernel.commands import Command, at
 from letta_kernel.commands.arguments import quoted, split
 from letta_kernel.commands.reference import lines, top_level, under
 from letta_kernel.commands.spec import Parameter, offers
-from letta_kernel.commands.values import values
+from letta_kernel.commands.values import soon, values
 from letta_kernel.notebook.session import Session
 
 _CELLS = ("%%agent", "%%compare")
@@ -74,8 +74,11 @@ def _words(session: Session, done: Sequence[str], command: Command, fragment: st
 
 
 def _values(session: Session, command: Command, one: Parameter, fragment: str) -> list[str]:
-    agent = session.current() if one.takes.values else None
-    return values(offers(command, one), session, agent.id if agent else None, _bare(fragment))
+    def found() -> list[str]:
+        agent = session.current() if one.takes.values else None
+        return values(offers(command, one), session, agent.id if agent else None, _bare(fragment))
+
+    return soon(session, found) if offers(command, one) else []
 
 
 def _bare(fragment: str) -> str:

@@ -6,6 +6,7 @@ import re
 import shutil
 from typing import TYPE_CHECKING
 
+from letta_kernel.commands.values import soon
 from letta_kernel.errors import InvalidInputError
 from letta_kernel.models.scripted import SCRIPTS, counted, script_names, scripted
 from letta_kernel.models.scripted.moves import WHERE, WORDS
@@ -76,5 +77,8 @@ def _offered(session: Session, done: list[str], in_first_line: bool) -> list[str
 
 
 def _tools(session: Session) -> list[str]:
-    agent = session.current()
-    return [tool.name for tool in session.service.tools.list(agent.id)] if agent else []
+    def found() -> list[str]:
+        agent = session.current()
+        return [tool.name for tool in session.service.tools.list(agent.id)] if agent else []
+
+    return soon(session, found)

@@ -73,6 +73,7 @@ class Session(Notebook):
         self._home = project_folder()
         self._agent_id: str | None = None
         self._shared = ""  # or whom of other people's it talks to instead
+        self._knowing = threading.RLock()  # a Tab asks in a thread of its own
         self._known = False  # the store has been asked for this notebook's last agent
         self._read_only = ""  # why tools cannot be kept, once that has been said
         self.functions = Functions(self, cells_without)
@@ -157,17 +158,9 @@ class Session(Notebook):
     def current(self) -> AgentState | None:
         """Return the agent this notebook talks to; after a restart it is the last one."""
         there = self.has_project  # first: another project has other agents
-        if not self._known and there:
-            self._known = True
-            stored = json.loads(self.service.settings.get(self._key) or "{}")
-            if not self._agent_id and not self._shared:
-                self._agent_id, self._shared = stored.get("agent"), stored.get("shared") or ""
-            self.shared_tools += stored.get("tools", [])
-            with suppress(LettaError):
-                if self._agent_id is not None:
-                    self.service.agents.prepare(self._agent_id)
-                    if self.service.sleeptime.group_of(self._agent_id) is not None:
-                        self.service.sleeptime.nudge(self._agent_id)
+        with self._knowing:
+            if not self._known and there:
+                self._remember()
         if self._agent_id is None:
             return None
         try:
@@ -175,6 +168,19 @@ class Session(Notebook):
         except NotFoundError:  # deleted by someone else
             self._agent_id = None
             return None
+
+    def _remember(self) -> None:
+        """Read whom this notebook talked to last; where the store cannot be read, the next time."""
+        stored = json.loads(self.service.settings.get(self._key) or "{}")
+        self._known = True
+        if not self._agent_id and not self._shared:
+            self._agent_id, self._shared = stored.get("agent"), stored.get("shared") or ""
+        self.shared_tools += stored.get("tools", [])
+        with suppress(LettaError):
+            if self._agent_id is not None:
+                self.service.agents.prepare(self._agent_id)
+                if self.service.sleeptime.group_of(self._agent_id) is not None:
+                    self.service.sleeptime.nudge(self._agent_id)
 
     def agent(self, name: str | None = None, *, renamed: bool = True) -> AgentState:
         """Return the agent called *name*, or the current one; with *renamed* also one called so before.

@@ -43,6 +43,7 @@ OWNER = AccessToken(id="token-of-the-owner", name="the server's own", digest="",
 TOKEN_USE = "letta_kernel.token_use"
 """Where a connection's scope says who came."""
 
+_NOT_NOW = "The tokens cannot be read now: try again later."
 _PAUSE = 0.2  # seconds between two readings of the tokens for the sake of somebody unknown
 _ROOM = 1.0  # seconds more than a reading waits for the store
 _LONGEST = 100  # characters of a token that was made here, and room
@@ -81,6 +82,7 @@ class Authenticator:
         self._read_at = self._tried_at = 0.0
         self._failing = False
         self._reading: asyncio.Task[bool] | None = None
+        self._looking: asyncio.Task[Hashable] | None = None
         self._uses: set[TokenUse] = set()
         self._watcher: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -148,41 +150,65 @@ class Authenticator:
         assert self._service is not None
         came = time.monotonic()
         ends = came + settings.STORE_WAIT() + _ROOM
-        if self._service.database.changed() == self._stamp:
+        if await self._changed(ends) == self._stamp:
             return
         if not hurry and (early := self._tried_at + _PAUSE - came) > 0:
             await asyncio.sleep(early)
-        while self._read_at < came and self._service.database.changed() != self._stamp:
+        while self._read_at < came and await self._changed(ends) != self._stamp:
             if self._reading is None or self._reading.done():
                 self._reading = self._spawn(self._read())
             left = max(ends - time.monotonic(), 0)
             done, _ = await asyncio.wait({self._reading}, timeout=left)
             vain = not done or not await self._reading
             if vain and not (done and hurry and self._tried_at < came):
-                raise StoreBusyError("The tokens cannot be read now: try again later.")
+                raise StoreBusyError(_NOT_NOW)
+
+    async def _changed(self, ends: float) -> Hashable:
+        """Return the store's stamp as it is once this was called; `StoreBusyError` if it is not known in time.
+
+        A server is asked for it in a thread, one for all who wait meanwhile: it may take its time.
+        """
+        assert self._service is not None
+        database = self._service.database
+        if database.in_file:
+            return database.changed()
+        early = self._looking
+        if early is not None and not early.done():  # it may have looked before this was called
+            await asyncio.wait({early}, timeout=max(ends - time.monotonic(), 0))
+            if not early.done():
+                raise StoreBusyError(_NOT_NOW)
+        if self._looking is early:  # else one of those who waited has begun another
+            self._looking = self._spawn(asyncio.to_thread(database.changed))
+        look = self._looking
+        assert look is not None
+        await asyncio.wait({look}, timeout=max(ends - time.monotonic(), 0))
+        if not look.done():
+            raise StoreBusyError(_NOT_NOW)
+        try:
+            return look.result()
+        except LettaError as error:
+            self._failed(error)
+            raise StoreBusyError(_NOT_NOW) from None
 
     async def _read(self) -> bool:
         """Read the tokens; return whether that could be done."""
         assert self._service is not None
         began = self._tried_at = time.monotonic()
-        stamp = self._service.database.changed()
         try:
-            # Where there is no project yet, nobody unknown makes one.
-            found = (
-                await asyncio.to_thread(self._service.tokens.list)
-                if self._service.database.exists()
-                else []
-            )
+            stamp, found = await asyncio.to_thread(_tokens_of, self._service)
         except LettaError as error:
-            if not self._failing:
-                log.warning("letta: the tokens cannot be read: %s", one_line(error.text, 1000))
-            self._failing = True
+            self._failed(error)
             return False
         self._failing = False
         self._known = {one.digest: one for one in found}
         self._read_at = began
         self._stamp = stamp  # that of before: what is written meanwhile is seen the next time
         return True
+
+    def _failed(self, error: LettaError) -> None:
+        if not self._failing:
+            log.warning("letta: the tokens cannot be read: %s", one_line(error.text, 1000))
+        self._failing = True
 
     async def _watch(self) -> None:
         """Look after those who are here, until nobody is."""
@@ -230,6 +256,13 @@ class Authenticator:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+
+def _tokens_of(service: AgentService) -> tuple[Hashable, list[AccessToken]]:
+    """Return the tokens of a store, and its stamp of before they were read."""
+    stamp = service.database.changed()
+    # Where there is no project yet, nobody unknown makes one.
+    return stamp, service.tokens.list() if service.database.exists() else []
 
 
 def _what(grant: Grant) -> Hashable:

@@ -41,6 +41,8 @@ class LockWait:
         timeout = settings.STORE_WAIT() if timeout is None else timeout
         began = now = time.monotonic()
         asked = waiting.current()
+        if asked is not None and asked.patience is not None:
+            timeout = min(timeout, asked.patience)
         if asked is not None and since is not None:
             began = min(now, max(asked.began, since))
         self.began = began
