@@ -171,12 +171,15 @@ pgbouncer:
 		&& $$root apt-get install -qqy --no-install-recommends pgbouncer; } \
 	|| { echo 'The long tests need PgBouncer: install it, so that pgbouncer is found' >&2; exit 1; }
 
-postgresql:
-	@command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 && exit 0; \
-	root=; [ "$$(id -u)" = 0 ] || root='sudo -n'; \
-	{ command -v apt-get >/dev/null && $$root apt-get update -qq \
-		&& $$root apt-get install -qqy --no-install-recommends postgresql; } \
-	|| { echo 'The tests of PostgreSQL need its programs: install it, so that initdb is found' >&2; exit 1; }
+# Its programs alone are wanted: no server of the machine's own is made, unless its owner has said how.
+postgresql: | $(VENV)/installed-test
+	@$(PY) tests/postgres.py >/dev/null 2>&1 && exit 0; \
+	root=; [ "$$(id -u)" = 0 ] || root='sudo -n'; settings=/etc/postgresql-common/createcluster.conf; \
+	{ command -v apt-get >/dev/null && { [ -e $$settings ] || { $$root mkdir -p $${settings%/*} \
+			&& echo 'create_main_cluster = false' | $$root tee $$settings >/dev/null; }; } \
+		&& $$root apt-get update -qq \
+		&& $$root env DEBIAN_FRONTEND=noninteractive apt-get install -qqy --no-install-recommends postgresql; }; \
+	$(PY) tests/postgres.py >/dev/null
 
 # Debian's services must not start by themselves: the tests start their own.
 deployment:

@@ -11,6 +11,7 @@ import contextlib
 import itertools
 import os
 import pwd
+import re
 import shutil
 import signal
 import subprocess
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+import psutil
 import psycopg
 from filelock import FileLock
 
@@ -47,10 +49,18 @@ local {GUARDED} all scram-sha-256
 local {GUARDED}2 all reject
 """
 _numbers = itertools.count(1)
+_PLACES = (
+    "usr/lib/postgresql/*",  # Debian and Ubuntu
+    "usr/pgsql-*",  # PostgreSQL's own packages for Fedora and the like
+    "opt/homebrew/opt/postgresql@*",
+    "usr/local/opt/postgresql@*",
+    "Library/PostgreSQL/*",
+)
+"""Where its programs are if they are not on the path."""
 
 
 def programs() -> Path:
-    """Return the folder of PostgreSQL's programs, the newest there is.
+    """Return the folder of PostgreSQL's programs: that of the path, else the newest there is.
 
     Raises
     ------
@@ -60,13 +70,13 @@ def programs() -> Path:
     found = shutil.which("initdb")
     if found is not None:
         return Path(found).resolve().parent
-    folders = Path("/usr/lib/postgresql").glob("*/bin")
-    known = sorted(folders, key=lambda one: float(one.parent.name))
+    known = [one.parent for places in _PLACES for one in Path("/").glob(f"{places}/bin/initdb")]
     if not known:
         raise FileNotFoundError(
-            "PostgreSQL is needed: on Debian and Ubuntu apt-get install postgresql"
+            "PostgreSQL is needed, so that initdb is found: apt-get install postgresql on Debian and Ubuntu,"
+            " dnf install postgresql-server on Fedora, brew install postgresql on macOS"
         )
-    return known[-1]
+    return max(known, key=lambda one: [int(part) for part in re.findall(r"\d+", one.parent.name)])
 
 
 class Cluster:
@@ -101,10 +111,12 @@ class Cluster:
         """Make an empty one, in a second."""
         self.folder.mkdir(parents=True, exist_ok=True)
         as_someone(self.folder)
-        self._call(
-            "initdb", "--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C.UTF-8",
-            "--no-sync", "--pgdata", str(self.data),
-        )  # fmt: skip
+        given = ("--auth=trust", "--username=postgres", "--encoding=UTF8", "--no-sync")
+        try:
+            self._call("initdb", *given, "--locale=C.UTF-8", "--pgdata", str(self.data))
+        except RuntimeError:  # which not all systems have
+            shutil.rmtree(self.data, ignore_errors=True)
+            self._call("initdb", *given, "--locale=C", "--pgdata", str(self.data))
         rules = self.data / "pg_hba.conf"
         rules.write_text(self._rules + rules.read_text())
 
@@ -238,12 +250,12 @@ def _wait_and_stop(main: int, folder: Path) -> None:
     Cluster(folder).remove()
 
 
-def _began(pid: int) -> str:
+def _began(pid: int) -> float | None:
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return ""
-    return "" if fields[0] in "ZX" else fields[19]
+        process = psutil.Process(pid)
+        return None if process.status() == psutil.STATUS_ZOMBIE else process.create_time()
+    except psutil.Error:
+        return None
 
 
 def wait_until(holds: Callable[[], bool], seconds: float = 30.0) -> None:
@@ -273,4 +285,10 @@ def project() -> str:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) == 1:  # for make
+        try:
+            print(programs())
+            sys.exit()
+        except FileNotFoundError as error:
+            sys.exit(str(error))
     _wait_and_stop(int(sys.argv[1]), Path(sys.argv[2]))
