@@ -31,6 +31,7 @@ from letta_kernel.messages import (
     ToolProgress,
     ToolReturned,
 )
+from letta_kernel.users import current_user
 
 _LONGEST = 50_000  # characters of one text that are kept, and so told, together
 _EVENT, _PIECE = 600, 80  # bytes that an event, and a further piece of a text, take about
@@ -172,6 +173,7 @@ class RunLog(_Log):
         self.running = False
         self.bytes = 0  # that it takes, about
         self.placed = 0  # number of the newest event that its agent's log has
+        self.user = ""  # who began it, if that was in this process
         self._kept: list[Kept] = []
 
     def add(self, event: Event) -> None:
@@ -312,6 +314,7 @@ class EventLog:
             run = self._runs.get(run_id)
             if run is None:
                 run = self._runs[run_id] = RunLog(run_id, agent_id, self._lock)
+                run.user = current_user() if ours else ""
             run.add(event)
             self.agent(agent_id).add(run)
         for listener in tuple(self.listeners) if ours else ():

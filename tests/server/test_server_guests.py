@@ -359,6 +359,47 @@ def test_a_socket_tells_a_guest_of_their_own_runs_and_ends_with_the_grant(shared
     assert no.value.rcvd.code == 4404
 
 
+def test_a_guest_speaks_while_the_owners_run_goes_on_and_hears_that_it_waits(shared: Field) -> None:
+    path = f"/v1/agents/{shared.ada['agent_id']}/messages"
+    owner = shared.server.headers
+    shared.scripted.hang_mid_stream(600)
+    asked = {"input": "wait", "stream_tokens": True}
+    with (
+        shared.web.stream("POST", f"{path}/stream", headers=owner, json=asked) as stream,
+        shared.socket(who(shared, "carl"), ADA) as carl,
+        shared.socket(who(shared, "eve"), ADA) as eve,
+    ):
+        next(line for line in stream.iter_lines() if "Half" in line)
+        carl.recv(timeout=30)
+        eve.recv(timeout=30)
+        shared.scripted.say("To carl.")  # in a thread of his own nothing is in his way
+        carl.send(json.dumps({"type": "send", "id": "2", "text": "mine", "wait": True}))
+        heard = _heard(carl, "run_ended")
+        assert "run_queued" not in [one["type"] for one in heard]
+        eve.send(json.dumps({"type": "send", "id": "2", "text": "and mine", "wait": True}))
+        queued = _heard(eve, "run_queued")[-1]
+        assert queued["said"] == "and mine"
+        shared.scripted.say("To eve.")
+        shared.web.post(f"{path}/cancel", headers=owner, json={})
+        while _heard(eve, "run_ended")[-1]["run_id"] != queued["run_id"]:
+            pass
+    said = {
+        m.content: m.created_by for m in shared.service.messages.list("ada") if m.role == "user"
+    }
+    assert (said["wait"], said["and mine"]) == (OWNER, "eve")
+
+
+def _heard(socket: ClientConnection, last: str) -> list[dict[str, Any]]:
+    """Return the events until one of this type."""
+    found: list[dict[str, Any]] = []
+    while not found or found[-1]["type"] != last:
+        told = json.loads(socket.recv(timeout=30))
+        assert told["type"] != "error", told
+        if told["type"] == "event":
+            found.append(told["event"])
+    return found
+
+
 def _drain(socket: ClientConnection) -> None:
     while True:
         socket.recv(timeout=30)

@@ -225,13 +225,16 @@ class _Socket:
         return [one for one in run_ids if self._person is None or await self._is_own(one)]
 
     async def _is_own(self, run_id: str) -> bool:
+        told = self._service.events.run(run_id)
+        if told is not None and told.user:  # also while it waits for its turn, and is no row yet
+            return told.user == self._person
         if run_id not in self._own:
             if len(self._own) > _REMEMBERED:
                 self._own.clear()
             try:
                 run = await anyio.to_thread.run_sync(self._service.runs.retrieve, run_id)
                 self._own[run_id] = run.created_by == self._person
-            except LettaError:  # it waits for its turn
+            except LettaError:  # nothing is known of it
                 return False
         return self._own[run_id]
 
