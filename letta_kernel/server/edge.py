@@ -36,8 +36,8 @@ HEADERS = {
 HSTS = "max-age=31536000"
 """Where a trusted proxy says that the client speaks TLS."""
 
-PROBES = ("/v1/health", "/v1/health/ready")
-"""What is asked under any host's name: by whatever looks whether the server lives."""
+PROBES = ("/v1/health", "/v1/health/ready", "/metrics")
+"""What is asked under any host's name, by whatever watches the server; the last with a token of its own."""
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _NOWHERE = "(none)"

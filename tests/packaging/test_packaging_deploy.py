@@ -86,3 +86,12 @@ def test_the_unit_is_one(tmp_path: Path) -> None:
     exposure = re.search(r"exposure level for .*: ([0-9.]+)", said)
     assert exposure is not None, said
     assert float(exposure[1]) < 3.0, said
+
+
+def test_what_ends_a_server_gives_its_runs_their_time() -> None:
+    needed = settings.DRAIN.default + 10
+    unit = re.search(r"^TimeoutStopSec=(\d+)$", (FILES / "letta-kernel.service").read_text(), re.M)
+    assert unit is not None
+    assert float(unit[1]) >= needed
+    told = yaml.safe_load((FILES / "compose.yaml").read_text())
+    assert float(told["services"]["server"]["stop_grace_period"].rstrip("s")) >= needed

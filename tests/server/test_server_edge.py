@@ -167,6 +167,7 @@ def test_a_server_is_asked_under_its_names_alone(
         for other in ("evil.example", "agents.example.org.evil.example", "127.0.0.1", ""):
             assert asked(other) == 421, other
         assert asked("10.0.0.7:8283", f"{server.url}/v1/health") == 200, "whatever probes it"
+        assert asked("10.0.0.7:8283", f"{server.url}/metrics") == 200, "Prometheus, beside it"
         assert asked("evil.example", f"{url}/ada%2Fv1%2Fhealth") == 421, "that is an agent's name"
         ws = server.url.replace("http", "ws", 1)
         with pytest.raises(Exception, match=r"403|rejected"):
