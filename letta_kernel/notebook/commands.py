@@ -79,6 +79,11 @@ def _show(session: Session, answer: Any) -> None:
         print(answer.text)
     elif said := "\n".join(filter(None, (answer.text, *answer.notes))):
         session.say(said)
+    elif answer.rows is not None:
+        from letta_kernel.display.tables import table
+
+        found = answer.rows()
+        session.show(table(found.columns, found.rows, empty=found.empty))
 
 
 def find(line: str, agents: Callable[[], list[str]]) -> tuple[Command, str]:

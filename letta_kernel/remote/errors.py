@@ -28,6 +28,11 @@ def refused(status: int, said: str, ref: str | None) -> LettaError:
         return ConflictError(f"{about}{said}")
     if said:
         return SharedAgentError(f"{about}{said}")
+    if status in (502, 503, 504):  # a proxy's words
+        return SharedAgentError(
+            f"{about}the server of shared agents is not there just now ({status}), it may be starting anew: "
+            "try again."
+        )
     return SharedAgentError(
         f"{about}the server of shared agents answered {status} and no reason: is LETTA_SERVER the address "
         "of a letta-kernel server?"

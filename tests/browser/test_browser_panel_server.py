@@ -10,7 +10,10 @@ from browser_office import Office
 from browser_pages import visit
 from browser_stage import accessible
 from playwright.sync_api import Locator, Page, expect
+from server_bench import serving
 from test_browser_panel import agents, bring, option, show_panel
+
+from letta_kernel.service import AgentService
 
 HELD = """
 import pathlib, time
@@ -228,3 +231,59 @@ def test_conversations_without_a_notebook(office: Office, page: Page) -> None:
     box.press("Enter")
     expect(images).to_have_count(0)
     expect(log.locator(".lk-mod-user").last).to_contain_text("[image 1x1 PNG")
+
+
+def test_agents_of_others_are_read_and_talked_with_as_far_as_is_granted(
+    office: Office, page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {
+        "LETTA_USER": "ann",
+        "OPENAI_BASE_URL": office.model.url,
+        "OPENAI_API_KEY": "test",
+    }.items():
+        monkeypatch.setenv(name, value)
+    with (
+        AgentService(tmp_path / "ann") as service,
+        serving(service, office.model) as server,
+    ):
+        for name, rights in {"ada": ("talk", "read", "write"), "eve": ("read",)}.items():
+            agent = service.agents.create(name, model="openai/scripted", human="Kim.")
+            service.grants.grant(agent.id, "bob", *rights)
+        told = {
+            "LETTA_SERVER": server.url,
+            "LETTA_SERVER_TOKEN": service.tokens.create("bob", "write", user="bob")[1],
+        }
+        setting = f"import os; os.environ |= {told}"
+        visit(page, office.write("west/west.ipynb", setting, agents("own", model="demo")))
+        panel = show_panel(page)
+        run_all(page)
+        expect(option(panel, "own")).to_be_visible(timeout=90_000)
+        panel.get_by_role("button", name="Read everything again").click()
+        others = panel.get_by_role("group", name="Shared with me")
+        expect(others.get_by_role("option")).to_have_count(2)
+
+        others.get_by_role("option", name="ann/ada").click()
+        expect(panel.locator(".lk-Kept")).to_contain_text("ann and whoever runs the server can rea")
+        office.model.say("Good morning, Bob.")
+        talk(panel, "ann/ada", "Good morning.")
+        log = panel.get_by_role("log")
+        expect(log).to_contain_text("Good morning, Bob.")
+        block = panel.get_by_role("group", name="Memory block human")
+        block.get_by_role("button", name="Edit human").click()
+        block.get_by_role("textbox", name="Text of human").fill("Kim, says Bob.")
+        block.get_by_role("button", name="Save").click()
+        expect(block).to_contain_text("Kim, says Bob.")
+        assert service.blocks.retrieve("human", agent="ada").value == "Kim, says Bob."
+        for theme, width in (("Light", 320), ("Dark", 720)):
+            set_theme(page, f"JupyterLab {theme}")
+            widen(page, panel, width)
+            accessible(page, "#letta-kernel-agents")
+            panel.screenshot(path=ARTIFACTS / f"panel-shared-{theme.lower()}-{width}.png")
+
+        others.get_by_role("option", name="ann/ada").press("ArrowDown")
+        expect(others.get_by_role("option", name="ann/eve")).to_be_focused()
+        expect(panel).to_contain_text("You may read ann/eve, and not talk with it.")
+        expect(panel.get_by_role("textbox", name="Message to")).to_have_count(0)
+        expect(panel.get_by_role("button", name="Edit human")).to_have_count(0)
+        token = told["LETTA_SERVER_TOKEN"]
+        assert token not in panel.inner_html()

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -112,6 +112,15 @@ class Hub:
             token = self.token(name)
             self.users[name] = User(self, name, token)
         return self.users[name]
+
+    def end_service(self) -> None:
+        """Kill what serves the agents of all; the hub starts it anew."""
+        place = f"LETTA_HOME={self.folder / 'state' / 'service'}".encode()
+        for process in Path("/proc").iterdir():
+            with suppress(OSError):
+                words = (process / "cmdline").read_bytes().split(b"\0")
+                if b"--hub" in words and place in (process / "environ").read_bytes():
+                    os.kill(int(process.name), signal.SIGKILL)
 
     def token(self, name: str, *scopes: str) -> str:
         """Return a new token of a user, of all they may or of some scopes."""
@@ -213,8 +222,11 @@ class Kernel:
                 replied = True
         return "\n".join([*texts, *shown.values()])
 
-    def stop_at(self, code: str, text: str) -> str:
-        """Run a cell, press the stop button when *text* is shown, and return what the cell ends with."""
+    def stop_at(self, code: str, text: str, press: Callable[[], object] | None = None) -> str:
+        """Run a cell, press the stop button when *text* is shown, and return what the cell ends with.
+
+        *press* is something else to do then.
+        """
         asked = self.send(code, stdin=True)  # a person looks: the view is live
         pressed, ended = False, ""
         while True:
@@ -223,6 +235,9 @@ class Kernel:
                 continue
             if not pressed and text in json.dumps(message["content"]):
                 pressed = True
+                if press is not None:
+                    press()
+                    continue
                 url = f"{self.user.url}/api/kernels/{self.id}/interrupt"
                 httpx.post(url, headers=self.user.headers, timeout=PATIENCE)
             if message["msg_type"] == "error":
@@ -242,12 +257,16 @@ class Kernel:
 
 
 @contextmanager
-def hub(folder: Path, people: str, **environment: str) -> Iterator[Hub]:
+def hub(
+    folder: Path, people: str, *, more: str = "", before: tuple[str, ...] = (), **environment: str
+) -> Iterator[Hub]:
     """Run a hub until the block ends.
 
     Parameters
     ----------
     people : where the projects are.
+    more : further lines of its configuration.
+    before : a command that runs the hub's, which follows it.
     environment : that of users' servers, and of the service.
     """
     assert PROXY.exists(), "this needs configurable-http-proxy: make test-hub"
@@ -266,6 +285,7 @@ def hub(folder: Path, people: str, **environment: str) -> Iterator[Hub]:
             environment=told,
             admin=ADMIN,
         )
+        + more
     )
     own = {
         **{k: v for k, v in os.environ.items() if not k.startswith(("JUPYTER", "LETTA"))},
@@ -276,7 +296,7 @@ def hub(folder: Path, people: str, **environment: str) -> Iterator[Hub]:
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "CONFIGPROXY_AUTH_TOKEN": secrets.token_hex(16),
     }
-    command = [sys.executable, "-m", "jupyterhub", "-f", str(config)]
+    command = [*before, sys.executable, "-m", "jupyterhub", "-f", str(config)]
     with (folder / "log").open("w") as out:
         process = subprocess.Popen(
             command,

@@ -67,6 +67,25 @@ def test_the_stop_button_ends_the_run_at_the_service(
     assert found["stop_reason"] == "cancelled"
 
 
+def test_a_service_that_is_killed_in_the_middle_is_a_line_and_the_talk_goes_on(
+    running: Hub, ann: User, bob: User, server: ScriptedServer
+) -> None:
+    ann.run("%agent new lasting")
+    ann.run("%agent grant lasting bob talk")
+    until(lambda: "ann/lasting" in bob.run("%agent list"), running)
+    server.say("This takes a very long time.", pieces=20, delay=0.5)
+    ended = bob.notebook().stop_at("%%agent ann/lasting\nTell me.", "This", running.end_service)
+    assert ended.count("\n") == 0
+    assert "ann/lasting" in ended
+    known = ("LETTA_SERVER", "history of ann/lasting", "try again")
+    assert any(one in ended for one in known), ended
+    server.forget()
+    until(lambda: "ann/lasting" in bob.run("%agent list"), running)  # the hub has started it anew
+    # What the run held is free once its process is known to be gone.
+    server.say("Where were we?")
+    assert "Where were we?" in bob.run("%%agent ann/lasting\nThere you are.")
+
+
 def test_the_service_knows_users_by_the_hub_s_tokens_and_their_scopes(
     running: Hub, ann: User, bob: User
 ) -> None:

@@ -92,6 +92,8 @@ def test_it_is_talked_to_after_a_restart_until_another_is_chosen(
     assert ran.answer == "Still here."
     assert "is ann's: what you say to it" not in ran.text  # it was said when that was chosen
     bob.run("%agent new own")
+    bob.run("%agent grant own eve talk")
+    assert "eve" in bob.run("%agent grants").text
     server.say("I am yours.")
     assert bob.run("%%agent\nWho are you?").run["agent"] == "own"
     server.say("I am ann's.")

@@ -201,6 +201,15 @@ def test_a_server_that_goes_away_in_the_middle_is_one_line(
         list(events)
     with pytest.raises(SharedAgentError, match=r"cannot be reached .*LETTA_SERVER says where"):
         shared.list()
+    scripted.forget()
+    with serving(service, scripted) as again:  # it is back, and the talk goes on
+        shared.url = again.url
+        scripted.say("Where were we?")
+        assert said(list(shared.send(ADA, "There you are."))) == "Where were we?"
+        assert [one.content for one in shared.history(ADA)][-2:] == [
+            "There you are.",
+            "Where were we?",
+        ]
 
 
 def test_what_is_no_server_of_ours_is_said(ann: Server) -> None:
