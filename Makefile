@@ -60,11 +60,14 @@ test: $(VENV)/installed-test chromium postgresql
 test-postgres: $(VENV)/installed-test postgresql
 	LETTA_TEST_STORE=postgresql $(PYTEST) $(WORKERS) tests/store tests/faults
 
+# The rooms that are about what agents do, wherever their rows are.
+POSTGRESQL_TOO := $(addprefix tests/,service agent server cli commands memory tools kernel notebooks)
+
 test-long: test test-oldest test-collaboration test-hub pgbouncer deployment
 	$(call install,--no-build-isolation --editable '.[multilingual]')  # 91 MB, for one test
 	$(PYTEST) tests/memory/test_memory_embedders.py
 	$(PYTEST) -m slow --ignore tests/browser/test_browser_collaboration.py --ignore tests/hub
-	LETTA_TEST_STORE=postgresql $(PYTEST) $(WORKERS) tests/service tests/agent tests/server tests/cli tests/commands tests/memory tests/tools
+	LETTA_TEST_STORE=postgresql $(PYTEST) $(WORKERS) $(POSTGRESQL_TOO)
 	LETTA_TEST_STORE=pgbouncer $(PYTEST) $(WORKERS) tests/store
 
 # Where notebooks are shared by several people at a time.

@@ -146,7 +146,7 @@ def give_back(mentioned: str | None = None) -> None:
     for folder, _ in _seen:
         with suppress(OSError):  # it need not be there
             files.update(file.partition(".")[0] for file in os.listdir(folder))
-    for name in _found.intersection(files):
+    for name in _found.copy().intersection(files):
         module = sys.modules.get(name) if mentioned is None or name in mentioned else None
         if module is None or not _is_installed(_origin(module) or ""):
             continue
@@ -154,7 +154,8 @@ def give_back(mentioned: str | None = None) -> None:
         if spec is None or spec.origin is None or spec.origin == _origin(module):
             continue
         _hiding.add(name)
-        for full in [key for key in sys.modules if key == name or key.startswith(f"{name}.")]:
+        # A list of its own: other threads import meanwhile.
+        for full in [key for key in list(sys.modules) if key == name or key.startswith(f"{name}.")]:
             _kept[full] = sys.modules.pop(full)
 
 

@@ -70,7 +70,7 @@ class Serving:
         # The one background thread that imports: the notebook's folder must not get in the way.
         embedded: Any = lazy_import.load("letta_kernel.server.embedded")
         service = self._notebook.service
-        service.agents.list()  # makes the folder
+        service.agents.list()  # or says why nothing can be served
         named = settings.SERVER_TOKEN()
         file = None if named else self._notebook.home / TOKEN_FILE
         token = address.checked_token(named or None)
@@ -106,6 +106,7 @@ def _kept(file: Path, fresh: str) -> str:
                 known = file.read_text("ascii").strip()
                 if 8 <= len(known) <= _LONGEST and known.isprintable():
                     return known
+        private.folder(file.parent)
         private.write(beside, fresh)
         beside.replace(file)
     except OSError as error:

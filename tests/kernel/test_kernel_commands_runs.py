@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pytest
 from kernel_notebook import Notebook
 from scripted_server import ScriptedServer
 
@@ -172,6 +173,7 @@ def test_environment_variables_are_never_shown(notebook: Notebook) -> None:
     assert "hunter24" in notebook.run(code.replace("POT_KEY", "CUP_KEY")).text
 
 
+@pytest.mark.duckdb
 def test_a_kernel_s_files_are_its_user_s_whatever_the_umask(
     notebook: Notebook, tmp_path: Path
 ) -> None:

@@ -54,6 +54,7 @@ def stores(folder: Path) -> list[str]:
     return sorted(str(p.parent.relative_to(folder)) for p in folder.rglob("letta.duckdb"))
 
 
+@pytest.mark.duckdb
 def test_going_elsewhere_moves_nothing(opened: Opener, tmp_path: Path) -> None:
     notebook = opened()
     home = notebook.home
@@ -77,6 +78,7 @@ def test_going_elsewhere_moves_nothing(opened: Opener, tmp_path: Path) -> None:
     assert stores(tmp_path) == ["station/.letta"]
 
 
+@pytest.mark.duckdb
 def test_the_notebooks_folder_is_the_projects(opened: Opener, tmp_path: Path) -> None:
     notebook = opened(cwd=str(tmp_path), JPY_SESSION_NAME=str(tmp_path / "station" / "birds.ipynb"))
     notebook.run("%cd station/data")
@@ -92,6 +94,7 @@ def test_the_notebooks_folder_is_the_projects(opened: Opener, tmp_path: Path) ->
     assert "ada" in gone.run("%agent list").text  # where the kernel started, then
 
 
+@pytest.mark.duckdb
 def test_a_plain_kernel_begins_where_it_was_started(opened: Opener, tmp_path: Path) -> None:
     notebook = opened(PLAIN)
     notebook.run("%cd data")
@@ -99,6 +102,7 @@ def test_a_plain_kernel_begins_where_it_was_started(opened: Opener, tmp_path: Pa
     assert stores(tmp_path) == ["station/.letta"]
 
 
+@pytest.mark.duckdb
 def test_the_first_cell_may_say_where(opened: Opener, tmp_path: Path) -> None:
     """LETTA_HOME is read at the first agent command, though a panel has looked before."""
     maker = opened()
@@ -130,6 +134,7 @@ def apart() -> int:
 ODD = 'o\'dd "a" %41 #1 {x!r} ü名 [b]<i>*~$HOME&;:|'
 
 
+@pytest.mark.duckdb
 def test_a_folder_may_be_called_almost_anything(opened: Opener, tmp_path: Path) -> None:
     folder = tmp_path / ODD
     folder.mkdir()
@@ -155,6 +160,7 @@ def test_a_folder_may_be_called_almost_anything(opened: Opener, tmp_path: Path) 
     assert stores(tmp_path) == [f"{ODD}/.letta"]
 
 
+@pytest.mark.duckdb
 @pytest.mark.parametrize("sign", ["?", "\\", "\n"])
 def test_a_folder_that_cannot_hold_a_store_is_named(
     opened: Opener, tmp_path: Path, sign: str
@@ -170,6 +176,7 @@ def test_a_folder_that_cannot_hold_a_store_is_named(
     assert not (folder / "deeper" / ".letta").exists()
 
 
+@pytest.mark.duckdb
 def test_a_store_that_is_none_is_named_in_a_line_and_can_be_taken_away(opened: Opener) -> None:
     notebook = opened()
     notebook.home.mkdir(0o700)

@@ -36,7 +36,7 @@ def _seen():
         "root": (logging.root.level, list(map(str, logging.root.handlers)), logging.root.filters,
                  logging.root.manager.disable, logging.raiseExceptions, logging.getLoggerClass().__name__,
                  logging.getLogRecordFactory().__name__, str(logging.lastResort), logging._srcfile is None),
-        "loggers": [l for l in loggers() if l[1:] != (0, False, True, [], [])],
+        "loggers": [l for l in loggers() if l[1:] != (0, False, True, [], []) and l[0] != "psycopg"],
         "folder": os.getcwd(), "umask": umask,
         "signals": [(s.name, repr(signal.getsignal(s))) for s in signal.valid_signals()
                     if isinstance(s, signal.Signals)],

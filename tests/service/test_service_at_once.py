@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import threading
 from collections import Counter
@@ -10,14 +11,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from agent_bench import ADD
 from pooler import Pooler, needed
+from scripted_server import ScriptedServer
 
 from letta_kernel.errors import LettaError
 from letta_kernel.messages import RunEnded
-from letta_kernel.records import Block
+from letta_kernel.records import Block, Tool
 from letta_kernel.service import AgentService
 from letta_kernel.store import agents
 from letta_kernel.store.database import Tx
+from letta_kernel.tools.schema import schema_from_source
 
 MANY = 6
 ROUNDS = 4
@@ -116,3 +120,36 @@ def test_an_agent_talks_in_many_conversations_at_once(services: list[AgentServic
         lambda tx: [row[0] for row in tx.query("SELECT seq FROM messages ORDER BY seq")]
     )
     assert seqs == list(range(1, 4 * MANY + 1))
+
+
+@pytest.mark.parametrize("services", ["postgresql"], indirect=True)  # a file tells who else wrote
+def test_what_another_has_written_is_in_the_next_request(
+    services: list[AgentService], scripted: ScriptedServer
+) -> None:
+    """Whatever a process keeps of what it has read: it reads again what others may have changed."""
+    one, other = services[:2]
+    notes = other.blocks.create(Block(label="notes", value="old words"), agent="first")
+    schema = schema_from_source(ADD)
+
+    def asked(text: str) -> str:
+        scripted.say("Yes.")
+        list(one.runs.send("first", text, model="openai/scripted"))
+        return json.dumps(scripted.requests[-1])
+
+    assert "old words" in asked("One.")
+    assert '"add"' not in asked(
+        "Two."
+    )  # nothing was written meanwhile: what is known is used, if it may be
+    other.blocks.update(notes.id, value="new words")
+    assert "new words" in asked("Three.")
+    tool = other.tools.upsert(Tool(**schema, source=ADD))
+    other.tools.attach(tool.id, agent="first")
+    assert '"add"' in asked("Four.")
+    other.passages.create("The moon is made of tea.", agent="first")
+    assert "made of tea" in asked("What is the moon made of?")
+    list(other.runs.send("first", "By another.", model="openai/scripted"))
+    assert "By another." in asked("Six.")
+    other.agents.update("first", instructions="You are a pirate.")
+    assert "pirate" in asked("Seven.")
+    made, _ = other.tokens.create("someone", "read")
+    assert [token.id for token in one.tokens.list()] == [made.id]
