@@ -1,4 +1,4 @@
-"""A project of many rows moved from a folder to another, to PostgreSQL and back: seconds, CPU and memory.
+"""A project of many rows moved from a folder to PostgreSQL and back: seconds, CPU and memory.
 
 ``python benchmarks/move.py [ROWS]`` makes a project with so many messages and passages (1,000,000), and a
 PostgreSQL of its own, in a temporary folder. Each move is a process of its own; its memory is what it had at
@@ -99,16 +99,8 @@ def main(rows: int) -> None:
             for number, many in enumerate((max(1, rows // 100), rows)):
                 home, to = place / f"home{number}", cluster.url(f"p{number}")
                 fill(home, many)
-                measured("folder to folder", home, str(place / f"copy{number}"))
-                copy = place / f"copy{number}"
-                measured("folder to PostgreSQL", copy, to)
-                measured("PostgreSQL to PostgreSQL", copy, cluster.url(f"q{number}"), to)
-                measured(
-                    "PostgreSQL to folder",
-                    copy,
-                    str(place / f"back{number}"),
-                    cluster.url(f"q{number}"),
-                )
+                measured("folder to PostgreSQL", home, to)
+                measured("PostgreSQL to folder", home, str(place / f"back{number}"), to)
         finally:
             cluster.remove()
 

@@ -25,6 +25,7 @@ from letta_kernel.messages import (
     Usage,
 )
 from letta_kernel.records import Run, Step
+from letta_kernel.server.events.messages import Anew
 from letta_kernel.service import AgentService
 from letta_kernel.service.replay import run_ended, step_ended, usage_of
 
@@ -59,7 +60,7 @@ class Seen:
                 self.started.add(event.run_id)
             case StepStarted():
                 self.step, self.text, self.reasoning, self.calls = event.step_id, "", "", False
-            case StreamReset():
+            case StreamReset():  # `Anew` too
                 self.text, self.reasoning, self.calls = "", "", False
             case TextDelta():
                 self.text += event.text
@@ -144,6 +145,7 @@ class StoredRun:
             yield from self._rest(step, said)
         else:
             yield StepStarted(step_id=step.id, number=step.number)
+            yield Anew()
         yield step_ended(step, said)
 
     def _rest(self, step: Step, said: list[Message]) -> Iterator[Event]:
@@ -169,14 +171,15 @@ class StoredTurn(StoredRun):
 
     def _read(self) -> list[Event]:
         servers = self._service.servers
-        going = servers.holder(self._id) is not None  # before the runs: none begins after that
+        end = servers.end_of_turn(self._id)  # before the runs: none begins after that
         self._began = self._began or servers.turn_began(self._agent_id)
         ids = servers.runs_of_turn(self._agent_id, self._began) if self._began else []
         found = [event for run_id in ids for event in self._of(run_id)]
-        # The end of a run is not the turn's.
-        self._seen.over = not going
-        if not going:
-            runs = [self._service.runs.retrieve(run_id) for run_id in ids]
+        runs = [self._service.runs.retrieve(run_id) for run_id in ids]
+        # The end of a run is not the turn's; and a dead holder's run may have its lease for a while.
+        self._seen.over = end is not None and all(run.ended_at is not None for run in runs)
+        if end is not None and self._seen.over:
+            last = runs[-1] if runs else None
             usage = Usage()
             for run in runs:
                 usage += usage_of(run)
@@ -184,8 +187,8 @@ class StoredTurn(StoredRun):
                 GroupEnded(
                     run_id=self._id,
                     group_id=self._agent_id,
-                    stop_reason=(runs[-1].stop_reason if runs else None) or "end_turn",
-                    error=runs[-1].error if runs else None,
+                    stop_reason=end.stop_reason or (last and last.stop_reason) or "end_turn",
+                    error=end.error or (last.error if last is not None else None),
                     turns=len(runs),
                     steps=sum(run.steps for run in runs),
                     usage=usage,

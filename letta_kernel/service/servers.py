@@ -12,6 +12,7 @@ from datetime import datetime
 from letta_kernel import settings
 from letta_kernel.errors import LettaError
 from letta_kernel.service.core import Core
+from letta_kernel.stop_reasons import StopReason
 from letta_kernel.store import claims, groups, lease, runs, servers, stops
 from letta_kernel.store.database import Tx
 from letta_kernel.store.duck import DuckDriver
@@ -28,6 +29,14 @@ class Holder:
 
     owner: str
     servers: list[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class TurnEnd:
+    """How a turn of a group ended; without a reason it ended as its last run did."""
+
+    stop_reason: StopReason | None
+    error: str | None
 
 
 class Servers:
@@ -111,6 +120,21 @@ class Servers:
         def work(tx: Tx) -> datetime | None:
             said = [one for one in groups.said_in(tx, group_id) if one.sender_id is None]
             return said[-1].created_at if said else None
+
+        return self._core.do(work)
+
+    def end_of_turn(self, turn_id: str) -> TurnEnd | None:
+        """Return how a turn ended that nobody carries out; None while somebody does."""
+
+        def work(tx: Tx) -> TurnEnd | None:
+            if stops.holder(tx, turn_id) is not None:
+                return None
+            for _, owner in claims.taken(tx):
+                if owner == f"{claims.ENDED}{turn_id}":
+                    return TurnEnd("cancelled", None)
+                if owner.endswith(f"/{turn_id}"):  # it was never given back
+                    return TurnEnd("error", lease.FAILED)
+            return TurnEnd(None, None)
 
         return self._core.do(work)
 

@@ -271,7 +271,7 @@ STOPPED_UNANSWERED = "The run was stopped before you had answered."
 """The same, of runs that ended otherwise without an answer."""
 
 RELEASED = "It was taken from the run by hand."
-_FAILED = "The process that ran it ended."
+FAILED = "The process that ran it ended."
 _UNWRITTEN = "Its end could not be written when it came."
 
 
@@ -302,7 +302,7 @@ def is_over(tx: Tx, one: Held) -> bool:
 def recover_thread(tx: Tx, one: Held, error: str = "") -> None:
     """Take a thread from its owner and bring what was left of its run to an end, as failed with *error*."""
     thread_id = one.thread_id
-    error = error or (_UNWRITTEN if is_own(one.owner) else _FAILED)
+    error = error or (_UNWRITTEN if is_own(one.owner) else FAILED)
     tx.execute(
         "UPDATE leases SET owner = NULL, expires_at = NULL, fence = fence + 1 WHERE agent_id = $1",
         (thread_id,),
@@ -312,7 +312,7 @@ def recover_thread(tx: Tx, one: Held, error: str = "") -> None:
 
 
 def recover(
-    tx: Tx, agent_id: str, conversation_id: str | None = None, *, error: str = _FAILED
+    tx: Tx, agent_id: str, conversation_id: str | None = None, *, error: str = FAILED
 ) -> list[str]:
     """Mark as failed the runs of a thread that nobody runs any more, and return their ids.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from websockets.sync.client import connect
 
 from letta_kernel.server import peers
 from letta_kernel.service import AgentService
+from letta_kernel.service.servers import TurnEnd
+from letta_kernel.store import lease
 
 
 @pytest.fixture
@@ -146,15 +149,29 @@ def test_a_run_is_streamed_by_a_server_that_does_not_carry_it_out(
     passed = two.client().runs.messages.stream(run_id)
     resumed = two.client().conversations.messages.stream(agent, starting_after=2)
     found, later = told(passed), told(resumed)
-    own = told([first, *stream])
+    whole_stream = [first, *stream]
+    own, otids = told(whole_stream), {getattr(one, "otid", None) for one in whole_stream}
     assert found == own
     assert later == [item for item in own if item[1] is None or item[1] > 2]
     assert "".join(item[2] for item in own if item[0] == "assistant_message") == (
         "one two three four five six seven"
     )
-    # Over, it is told from the history.
+    # Over, it is told from the history: to who has a part of a step in pieces, that step anew.
     again = told(two.client().runs.messages.stream(run_id))
     assert [item[0] for item in again][-2:] == ["stop_reason", "usage_statistics"]
+    pieces = [item for item in own if item[0] == "assistant_message"]
+    last = pieces[3][1]
+    for stream in (
+        two.client().runs.messages.stream(run_id, starting_after=last),
+        two.client().conversations.messages.stream(agent, starting_after=last),
+    ):
+        whole, *ends = list(stream)
+        assert whole.content == "one two three four five six seven"
+        assert whole.seq_id == last + 1
+        assert whole.otid not in otids
+        assert [one.message_type for one in ends] == ["stop_reason", "usage_statistics"]
+    whole_ones = told(two.client().runs.messages.stream(run_id, starting_after=2))
+    assert [item[0] for item in whole_ones] == [item[0] for item in again[2:]]
     assert two.client().runs.retrieve(run_id).background is True
     assert [run.id for run in two.client().runs.list(agent_id=agent, background=True)] == [run_id]
 
@@ -220,6 +237,53 @@ def test_a_run_of_a_notebook_is_told_from_its_steps(
         "usage_statistics",
     ]
     assert [item[1] for item in found[:3]] == [1, 2, 3]
+
+
+def test_a_groups_turn_of_a_notebook_is_told_from_its_steps(
+    service: AgentService, scripted: ScriptedServer, servers: tuple[Server, Server]
+) -> None:
+    two = servers[1]
+    ids = [two.client().agents.create(name=name).id for name in ("ada", "ben")]
+    group = service.groups.create(ids, name="team").id
+    scripted.say("North it is")
+    scripted.say("Then north", pieces=4, delay=0.3)
+    events = service.groups.send(group, "Where to?")
+    begun = next(event for event in events if event.type == "step_started")
+    found: list[Any] = []
+
+    def follow() -> None:
+        url = f"{two.url}/v1/runs/{two.service.groups.turn(group)}/stream"
+        with httpx.stream("POST", url, headers=two.headers, timeout=60) as answer:
+            found.extend(without_time(line) for line in answer.iter_lines() if line)
+
+    reader = threading.Thread(target=follow)
+    reader.start()
+    assert [event.type for event in events][-1] == "group_ended"
+    reader.join(60)
+    assert begun.type == "step_started"
+    said = [(one["seq_id"], one["name"], one["content"]) for one in found if "content" in one]
+    assert said == [(1, "ada", "North it is"), (2, "ben", "Then north")]
+    assert [one["message_type"] for one in found[2:-1]] == ["stop_reason", "usage_statistics"]
+    assert found[2]["stop_reason"] == "end_turn"
+    assert len(found[3]["run_ids"]) == 2
+
+
+def test_how_a_turn_ended_that_nobody_carries_out(service: AgentService) -> None:
+    def end_of(owner: str) -> Any:
+        def claimed(tx: Any) -> None:
+            tx.execute("DELETE FROM claims")
+            seconds = 0 if owner.startswith("ended/") else 60
+            values = ("group-1", owner, tx.now() + timedelta(seconds=seconds))
+            tx.execute("INSERT INTO claims (name, owner, expires_at) VALUES ($1, $2, $3)", values)
+
+        service.database.run(claimed)
+        return service.servers.end_of_turn("turn-1")
+
+    me = lease.process_owner()
+    assert end_of(f"{me}/turn-1") is None
+    assert end_of(f"{me}9/turn-1") == TurnEnd("error", "The process that ran it ended.")
+    assert end_of("ended/turn-1") == TurnEnd("cancelled", None)
+    assert end_of(f"{me}/turn-2") == TurnEnd(None, None)
 
 
 def test_only_the_projects_servers_are_told(servers: tuple[Server, Server]) -> None:

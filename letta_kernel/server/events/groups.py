@@ -7,11 +7,11 @@ from typing import Any
 
 from fastapi.responses import JSONResponse
 
-from letta_kernel.messages import Event, GroupEnded, RunEnded, RunStarted
+from letta_kernel.messages import Event, GroupEnded, RunEnded, RunStarted, StepStarted
 from letta_kernel.server.errors import FieldError, LeftOutError, PendingApprovalError
 from letta_kernel.server.events import requests
 from letta_kernel.server.events.contents import ContentReader
-from letta_kernel.server.events.messages import MessageStream
+from letta_kernel.server.events.messages import Anew, MessageStream
 from letta_kernel.server.events.runs import LiveRun, RunManager
 from letta_kernel.server.schemas.history import View, usage_of
 from letta_kernel.server.schemas.messages import ErrorMessage, LettaResponse, StopReasonMessage
@@ -19,6 +19,7 @@ from letta_kernel.server.schemas.requests import MessageRequest, StreamedRequest
 from letta_kernel.service import AgentService
 from letta_kernel.stop_reasons import failed
 
+_STEPS = 1000  # of one run, in the numbers of steps of a turn
 _FOR_ONE = ("client_tools", "client_skills", "response_format", "override_system")
 
 
@@ -34,6 +35,13 @@ class GroupStream(MessageStream):
         if isinstance(event, RunStarted):
             self._runs.append((event, MessageStream(self.view, tokens=self.tokens)))
             self._ids.append(event.run_id)
+        if isinstance(event, StepStarted):
+            self._enter(len(self._ids) * _STEPS + event.number)
+        if isinstance(event, Anew):
+            self._again()
+            if self._runs:
+                self._runs[-1][1]._anew = self._anew
+            return
         if isinstance(event, GroupEnded):
             yield from self._over(event)
         elif isinstance(event, RunEnded):

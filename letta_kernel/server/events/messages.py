@@ -34,6 +34,15 @@ from letta_kernel.server.schemas.messages import (
 )
 from letta_kernel.stop_reasons import failed
 
+BLOCK = 1_000_000
+"""Numbers that each step has for itself where its messages come in pieces: so a number tells the step."""
+
+_LAST_ATTEMPT = 7  # in otids: comes after all others
+
+
+class Anew(StreamReset):
+    """The step that has begun is told from the store, whole, also to who knows pieces of it."""
+
 
 class MessageStream:
     """Makes messages of the events of one run, the same with the same numbers whenever they are read.
@@ -60,9 +69,11 @@ class MessageStream:
         self.waits = frozenset(waits)
         self.settled = settled or {}
         self.run_id = ""
-        self.count = 0  # messages made so far
+        self.count = 0  # of the last message; messages made so far, where they come whole
+        self.after = 0  # the last message that who reads this has
         self._step_id = ""
         self._attempt = 0
+        self._anew = False  # the step is told whole to who has pieces of it
         self._streamed: set[str] = set()  # message types that have streamed in this step
         self._calls: dict[int, str] = {}  # name of the call at each place
         self._parts: dict[tuple[type[Any], int], int] = {}  # numbers of this attempt's parts
@@ -80,8 +91,11 @@ class MessageStream:
             case RunStarted():
                 self.run_id = event.run_id
             case StepStarted():
-                self._step_id, self._attempt = event.step_id, 0
+                self._step_id, self._attempt, self._anew = event.step_id, 0, False
                 self._streamed, self._calls, self._parts = set(), {}, {}
+                self._enter(event.number + 1)
+            case Anew():
+                self._again()
             case StreamReset():
                 self._attempt, self._calls, self._parts = self._attempt + 1, {}, {}
             case ReasoningDelta() if self.tokens:
@@ -95,6 +109,23 @@ class MessageStream:
             case RunEnded():
                 yield from self._end(event)
 
+    @property
+    def _in_blocks(self) -> bool:
+        return self.tokens or self.after >= BLOCK  # who followed it in pieces until now
+
+    def _enter(self, number: int) -> None:
+        """Number what follows as of this step, where messages come in pieces."""
+        if self._in_blocks:
+            self.count = max(self.count, number * BLOCK)
+
+    def _again(self) -> None:
+        """Number the whole messages of a step beyond the pieces that the reader has of it.
+
+        Other otids than those pieces had tell that they begin anew.
+        """
+        if self._in_blocks and self.after // BLOCK == self.count // BLOCK:
+            self.count, self._anew = max(self.count, self.after), True
+
     def _piece(self, shape: type[Any], place: int = 0, **content: Any) -> Iterator[Any]:
         message_id = spoken_id(self._step_id)
         part = self._parts.setdefault((shape, place), len(self._parts)) % 16
@@ -102,7 +133,7 @@ class MessageStream:
             id=message_id,
             date=now(),
             # After a failed attempt the pieces begin anew: another otid says so.
-            otid=otid_of(message_id, part + 16 * (self._attempt % 8)),
+            otid=otid_of(message_id, part + 16 * (self._attempt % _LAST_ATTEMPT)),
             run_id=self.run_id,
             step_id=self._step_id,
             **content,
@@ -125,12 +156,13 @@ class MessageStream:
     def _step(self, messages: list[Message]) -> Iterator[Any]:
         waiting = {**self.settled, **held(messages)}
         said = [one for one in messages if not one.is_mark]  # the stop reason says it
-        yield from (
-            shape
-            for shape in told(to_messages(said, self.view, waiting=waiting), self.settled)
-            if shape.message_type not in self._streamed
-            or shape.message_type == "tool_return_message"
-        )
+        shapes = told(to_messages(said, self.view, waiting=waiting), self.settled)
+        for number, shape in enumerate(shapes):
+            is_return = shape.message_type == "tool_return_message"
+            if self._anew and not is_return:
+                shape.otid = otid_of(shape.id, number % 16 + 16 * _LAST_ATTEMPT)
+            if is_return or shape.message_type not in self._streamed:
+                yield shape
 
     def _end(self, event: RunEnded) -> Iterator[Any]:
         if event.error and failed(event.stop_reason):

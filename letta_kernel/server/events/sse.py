@@ -48,16 +48,16 @@ def stream(
 
     A client that goes away does not end the run.
     """
+    messages.after = after
     return StreamingResponse(
-        _told(run, messages, after, PING_SECONDS if pings else None),
+        _told(run, messages, PING_SECONDS if pings else None),
         media_type="text/event-stream",
         headers=HEADERS,
     )
 
 
-async def _told(
-    run: LiveRun, messages: MessageStream, after: int, idle: float | None
-) -> AsyncIterator[bytes]:
+async def _told(run: LiveRun, messages: MessageStream, idle: float | None) -> AsyncIterator[bytes]:
+    after = messages.after
     try:
         async with aclosing(run.events(idle)) as events:
             async for one in events:

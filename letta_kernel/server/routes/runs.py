@@ -12,7 +12,7 @@ from letta_kernel.server import remote
 from letta_kernel.server.authorization import only_own, own_agent, whose
 from letta_kernel.server.deps import Live, Page, PageOldestFirst, Service
 from letta_kernel.server.events import groups, sse
-from letta_kernel.server.events.messages import stored
+from letta_kernel.server.events.messages import BLOCK, stored
 from letta_kernel.server.paging import bounded
 from letta_kernel.server.schemas.history import View
 from letta_kernel.server.schemas.messages import LettaMessage
@@ -185,6 +185,9 @@ def stream_run(
     """
     asked = asked or StreamIn()
     run = live.get(run_id) or remote.find(live, run_id)
+    if run is None and asked.starting_after >= BLOCK:  # in pieces until now
+        agent_id = service.runs.retrieve(run_id).agent_id
+        run = remote.RemoteRun(live, run_id, agent_id, None)
     if run is not None:
         return sse.stream(
             run,
@@ -194,4 +197,9 @@ def stream_run(
         )
     record = service.runs.retrieve(run_id)
     found = service.messages.list(record.agent_id, run_id=run_id, limit=100_000, newest_first=False)
-    return sse.finished(stored(record, found, service.messages.held(found)))
+    shapes = stored(record, found, service.messages.held(found))
+    return sse.finished(
+        one
+        for one in shapes
+        if getattr(one, "seq_id", None) is None or one.seq_id > asked.starting_after
+    )
