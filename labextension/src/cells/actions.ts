@@ -11,7 +11,7 @@ import type { IBridge } from '../bridge/bridge';
 import { oneLine, type Trans, messageOf } from '../ui/words';
 import { agentCell, readFirstLine, withAgent, withModel } from './firstline';
 import { showToolForm, type IToolOutcome } from './form';
-import type { IFacts, IToolEntry, Roster } from './roster';
+import { sharedOf, type IFacts, type IToolEntry, type Roster } from './roster';
 
 export const INSERT = 'letta-kernel:insert-agent-cell';
 export const CHOOSE_AGENT = 'letta-kernel:choose-cell-agent';
@@ -58,6 +58,9 @@ export class CellActions {
     menu.addItem({ command: SET_AGENT, args: { ...args, agent: '' } });
     for (const agent of facts?.agents ?? []) {
       menu.addItem({ command: SET_AGENT, args: { ...args, agent: agent.name } });
+    }
+    for (const agent of facts?.shared ?? []) {
+      menu.addItem({ command: SET_AGENT, args: { ...args, agent } });
     }
     menu.addItem({ type: 'separator' });
     menu.addItem({ command: NEW_AGENT, args });
@@ -166,7 +169,7 @@ function rewrite(cell: CodeCell, change: (source: string) => string): void {
 
 /** Whom a tool of the notebook is run for: whom the notebook talks to, else anyone. */
 function agentOf(facts: IFacts): string | null {
-  return facts.current ?? facts.agents[0]?.id ?? null;
+  return (sharedOf(facts) ? null : facts.current) ?? facts.agents[0]?.id ?? null;
 }
 
 function open(menu: Menu, anchor: HTMLElement): void {

@@ -3,7 +3,7 @@
 import type { NotebookPanel } from '@jupyterlab/notebook';
 import { Signal, type ISignal } from '@lumino/signaling';
 
-import type { IBridge, IChanged } from '../bridge/bridge';
+import { SHARED, type IBridge, type IChanged } from '../bridge/bridge';
 
 /** An agent, as far as cells show it. */
 export interface IAgentEntry {
@@ -48,9 +48,16 @@ export interface IFacts {
   readonly current: string | null;
   readonly models: readonly string[];
   readonly tools: readonly IToolEntry[];
+  /** What agents are called that others share: OWNER/NAME. */
+  readonly shared?: readonly string[];
 }
 
 const NOTHING: IFacts = { agents: [], current: null, models: [], tools: [] };
+
+/** What somebody else's agent is called that cells without a name talk to; empty if an own one is meant. */
+export function sharedOf({ current }: IFacts): string {
+  return current?.startsWith(SHARED) ? current.slice(SHARED.length) : '';
+}
 
 /** What changes in the project are worth asking for; runs change a tool's state. */
 const WATCHED = ['agents', 'tools', 'runs', 'notebook'];
@@ -110,9 +117,22 @@ export class Roster {
         this._bridge.request<IToolEntry[]>('tools')
       ]);
       const usable = models.filter(model => model.usable).map(model => model.name);
-      this._set(panel, { agents, current: notebook.agent, models: usable, tools });
+      const shared = this._facts.get(panel)?.shared ?? [];
+      this._set(panel, { agents, current: notebook.agent, models: usable, tools, shared });
+      void this._askShared(panel);
     } catch {
       // The kernel has gone or is busy dying: what was known stands until it is there again.
+    }
+  }
+
+  /** Ask what others share, by itself: a server far away may take its time. */
+  private async _askShared(panel: NotebookPanel): Promise<void> {
+    const found = await this._bridge
+      .request<{ agents: IAgentEntry[] }>('shared')
+      .catch(() => null); // an older kernel knows of none
+    const facts = this._facts.get(panel);
+    if (found && facts && found.agents.length + (facts.shared?.length ?? 0) > 0) {
+      this._set(panel, { ...facts, shared: found.agents.map(({ name }) => name) });
     }
   }
 

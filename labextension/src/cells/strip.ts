@@ -3,7 +3,7 @@
 import { h } from '../ui/dom';
 import { oneLine, type Trans } from '../ui/words';
 import { readFirstLine } from './firstline';
-import type { IFacts, IToolEntry } from './roster';
+import { sharedOf, type IFacts, type IToolEntry } from './roster';
 import { toolState, toolWord, TOOL_GLYPHS } from './tools';
 
 /** What a strip tells of what is done to it. */
@@ -30,7 +30,8 @@ export class CellStrip {
   update(source: string, cellId: string, facts: IFacts | null): void {
     const tools = (facts?.tools ?? []).filter(tool => tool.cell_id === cellId);
     const line = facts === null ? null : readFirstLine(source);
-    const key = JSON.stringify([line, tools, facts?.current, line && facts?.agents]);
+    const about = line && [facts?.agents, facts?.shared];
+    const key = JSON.stringify([line, tools, facts?.current, about]);
     if (key === this._key) {
       return;
     }
@@ -61,7 +62,8 @@ export class CellStrip {
     const named = line.agent
       ? facts.agents.find(agent => agent.name === line.agent || agent.id === line.agent)
       : current;
-    const name = line.agent || current?.name || '';
+    const shared = line.agent || sharedOf(facts);
+    const name = line.agent || current?.name || shared;
     const agent = this._button('lk-AgentBadge', name || this._trans.__('new agent'), anchor =>
       this._actions.chooseAgent(anchor)
     );
@@ -77,6 +79,11 @@ export class CellStrip {
     if (line.agent.startsWith('@')) {
       agent.title = this._trans.__('This message goes to the group %1', oneLine(name, 80));
       return [agent];
+    }
+    const others = named === undefined && (!line.agent || facts.shared?.includes(line.agent));
+    if (shared && others) {
+      agent.title = this._trans.__('This message goes to %1', oneLine(name, 80));
+      return [agent]; // which model answers is its owner's
     }
     const unknown = line.agent !== '' && named === undefined;
     agent.classList.toggle('lk-mod-unknown', unknown);

@@ -150,3 +150,12 @@ test.each([
 ])('the type of %j is %j', (schema, word) => {
   expect(typeWord(schema)).toBe(word);
 });
+
+it.each([
+  ['%%agent\nhi', 'shared:ann/ada'],
+  ['%%agent ann/ada\nhi', 'agent-1']
+])("names somebody else's agent, without a model to choose: %s", (source, current) => {
+  strip.update(source, 'cell-1', facts({ current, shared: ['ann/ada'] }));
+  expect(strip.node.textContent?.replace(/\s*▾/g, '')).toBe('ann/ada');
+  expect(strip.node.querySelector('.lk-mod-unknown')).toBeNull();
+});

@@ -23,7 +23,7 @@ router = APIRouter(tags=["people"])
 
 NOTICE = (
     "Whoever keeps or teaches this server sees how many runs you begin, and the tokens and dollars they take;"
-    " what is said only if you grant `read` of an agent."
+    " what is said only where you let them read an agent."
 )
 
 Right = Literal["read", "talk", "write"]
