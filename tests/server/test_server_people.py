@@ -139,7 +139,7 @@ def test_a_teacher_sees_what_is_used_and_nothing_that_is_said(people: People) ->
     teach = people.add("tess", teach=True)
     first = people.ask(teach, "get", "/v1/me").json()
     assert first["new"] is True
-    assert "grant `read`" in first["notice"]
+    assert "let them read an agent" in first["notice"]
     assert people.ask(teach, "get", "/v1/me").json()["new"] is False
     usage = people.ask(teach, "get", "/v1/people/usage?person=cleo")
     assert [(one["person"], one["runs"] > 0) for one in usage.json()] == [("cleo", True)]
