@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import shutil
 import threading
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from letta_kernel.memory import index
 from letta_kernel.service import AgentService
 from letta_kernel.store.database import Database
 
@@ -68,10 +70,22 @@ def test_an_index_whose_project_goes_away(heard: _Heard, tmp_path: Path) -> None
     service = AgentService(tmp_path / ".letta")
     ada = service.agents.create("ada").id
     service.passages.create("tea", agent=ada)
-    service.database.close()
-    shutil.rmtree(service.home)
-    service.home.write_text("a file now")
-    until(lambda: heard.has("stays behind"))
+
+    def gone() -> bool:
+        service.database.close()
+        shutil.rmtree(service.home, ignore_errors=True)  # the thread may be writing there
+        with contextlib.suppress(OSError):
+            service.home.write_text("a file now")
+        return service.home.is_file()
+
+    def noticed() -> bool:
+        for one in list(index._everyone):  # it may have been done before
+            if one.database is service.database:
+                one.follow()
+        return heard.has("stays behind")
+
+    until(gone)
+    until(noticed)
     service.close()
 
 
