@@ -1,4 +1,4 @@
-"""One of several servers over one PostgreSQL is killed under load: nothing is lost, nothing done twice."""
+"""One of several servers over one store is killed under load: nothing is lost, nothing done twice."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from fleet_bench import TOKEN, Member, member
 from postgres import Cluster
 from scripted_server import ScriptedServer
 from scripted_wire import Answer, Call
-from server_bench import until
+from server_bench import Server, serving, until
 from step_children import book, source
 
 from letta_kernel.records import Tool
@@ -29,9 +29,12 @@ from letta_kernel.tools.schema import schema_from_source
 HEADERS = {"Authorization": f"Bearer {TOKEN}"}
 
 
+LONG = [pytest.mark.slow, pytest.mark.timeout(1800)]
+
+
 @pytest.fixture
-def home(tmp_path: Path, cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("LETTA_STORE", cluster.url(postgres.project()))
+def home(tmp_path: Path, cluster: Cluster, monkeypatch: pytest.MonkeyPatch, store: str) -> Path:
+    monkeypatch.setenv("LETTA_STORE", cluster.url(postgres.project()) if store else "")
     return tmp_path / "home"
 
 
@@ -47,7 +50,7 @@ def pays(body: dict[str, Any]) -> Answer:
 class Load:
     """Clients, each with an agent of its own, who ask for payments of any server that lives."""
 
-    def __init__(self, living: list[Member], agents: list[str]) -> None:
+    def __init__(self, living: list[Member | Server], agents: list[str]) -> None:
         self.living, self.agents = living, agents
         self.acknowledged: list[int] = []
         self.unknown: list[int] = []
@@ -84,11 +87,20 @@ class Load:
 
 
 @pytest.mark.parametrize(
-    ("servers", "clients", "kills"),
-    [(2, 2, 1), pytest.param(3, 10, 6, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])],
+    ("store", "servers", "clients", "kills"),
+    [
+        ("postgresql", 1, 2, 1),
+        pytest.param("postgresql", 3, 10, 6, marks=LONG),
+        pytest.param("", 3, 6, 4, marks=LONG),
+    ],
 )
-def test_a_server_is_killed_under_load(home: Path, servers: int, clients: int, kills: int) -> None:
+def test_a_server_is_killed_under_load(
+    home: Path, servers: int, clients: int, kills: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where one is killed for good another in this process goes on; where more are, others take their place."""
     with ScriptedServer() as scripted, ExitStack() as stack:
+        monkeypatch.setenv("OPENAI_BASE_URL", scripted.url)
+        monkeypatch.setenv("OPENAI_API_KEY", "test")
         scripted.default = pays
         paid = book(home)
         environment = {"LETTA_SANDBOX_WRITE": os.environ["LETTA_SANDBOX_WRITE"]}
@@ -99,14 +111,19 @@ def test_a_server_is_killed_under_load(home: Path, servers: int, clients: int, k
             for number in range(clients):
                 agents.append(service.agents.create(f"a{number}", model="openai/scripted").id)
                 service.tools.attach(tool.id, agent=agents[-1])
-        living = [
+        living: list[Member | Server] = [
             stack.enter_context(member(home, scripted, **environment)) for _ in range(servers)
         ]
+        if servers == 1:
+            here = stack.enter_context(AgentService(home))
+            living.append(stack.enter_context(serving(here, scripted, TOKEN)))
         load = Load(living, agents)
         for number in range(kills):
             before = len(load.acknowledged)
             until(lambda before=before: len(load.acknowledged) >= before + 2 * clients)
-            living.pop(number % len(living)).kill()
+            killed = living.pop(number % len(living))
+            assert isinstance(killed, Member)
+            killed.kill()
             if servers > 2:
                 living.append(stack.enter_context(member(home, scripted, **environment)))
         before = len(load.acknowledged)
@@ -130,7 +147,7 @@ def test_a_server_is_killed_under_load(home: Path, servers: int, clients: int, k
             assert httpx.post(path, json=body, headers=HEADERS, timeout=120).status_code == 200
 
 
-def history(server: Member, agent: str) -> Iterator[str]:
+def history(server: Member | Server, agent: str) -> Iterator[str]:
     """Yield all that was said to and by an agent."""
     after = ""
     while True:

@@ -13,6 +13,7 @@ import httpx
 import pytest
 from fleet_bench import member
 from scripted_server import ScriptedServer
+from scripted_wire import Answer
 from server_bench import Server, serving, until
 from shout_agent import agent_with_shout
 from websockets.sync.client import connect
@@ -324,16 +325,25 @@ def test_only_the_projects_servers_are_told(servers: tuple[Server, Server]) -> N
     two.client().agents.messages.cancel(agent)
 
 
-def test_a_socket_hears_of_runs_of_other_servers(servers: tuple[Server, Server]) -> None:
+def test_a_socket_hears_of_runs_of_other_servers(
+    servers: tuple[Server, Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
     one, two = servers
+    heard_of_it = threading.Event()
+
+    def counts(body: Any) -> Answer:
+        heard_of_it.wait(60)
+        return Answer(text="one two three four five six", pieces=6)
+
+    monkeypatch.setattr(one.scripted, "default", counts)
     agent = one.client().agents.create().id
     url = two.url.replace("http", "ws", 1)
     with connect(f"{url}/v1/agents/{agent}/ws?token={two.token}", open_timeout=60) as socket:
         assert json.loads(socket.recv(60))["type"] == "hello"
-        one.scripted.say("one two three four five six", pieces=6, delay=0.3)
         run = one.client().agents.messages.create_async(agent, input="count")
-        heard = []
-        while not heard or heard[-1]["event"]["type"] != "run_ended":
+        heard = [json.loads(socket.recv(60))]
+        heard_of_it.set()
+        while heard[-1]["event"]["type"] != "run_ended":
             heard.append(json.loads(socket.recv(60)))
         assert {one["run_id"] for one in heard} == {run.id}
         assert [one["seq"] for one in heard] == list(range(1, len(heard) + 1))
