@@ -43,7 +43,7 @@ def main(adds: int) -> None:
                 os.environ |= environment(storage.endpoint, storage.bucket())
             database = Database(Path(folder) / place)
             database.run(lambda tx: None)
-            tables.append(VectorTable.of(database.run, database.home, "passages", "wordllama"))
+            tables.append(VectorTable.of(database, database.home, "passages", "wordllama"))
         steps = [_steps(table, storage.asked, adds) for table in tables]
         print(f"| {adds * PIECE} rows, 256 numbers each | folder, ms | bucket, ms | requests |")
         print("|---|---|---|---|")

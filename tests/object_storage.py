@@ -6,6 +6,7 @@ import itertools
 import logging
 import os
 import threading
+import time
 from collections import Counter
 from urllib.request import Request, urlopen
 from xml.etree import ElementTree
@@ -16,8 +17,16 @@ _buckets = itertools.count(1)
 _SOMEBODY = {"Authorization": "AWS4-HMAC-SHA256 Credential=x/20261201/us-east-1/s3/aws4_request"}
 
 
+_REFUSAL = "<Error><Code>{}</Code><Message>No.</Message><AWSAccessKeyId>{}</AWSAccessKeyId></Error>"
+
+
 class ObjectStorage:
-    """A server that speaks S3; what is asked of it is counted by method."""
+    """A server that speaks S3; what is asked of it is counted by method.
+
+    Attributes
+    ----------
+    refused : the code of S3 with which questions of a method are refused, by bucket and method.
+    """
 
     def __init__(self) -> None:
         server = pytest.importorskip("moto.server")
@@ -25,11 +34,22 @@ class ObjectStorage:
 
         logging.getLogger("werkzeug").setLevel(logging.ERROR)
         self.asked: Counter[str] = Counter()
-        asked, answer = self.asked, WSGIRequestHandler.run_wsgi
+        self.refused: dict[tuple[str, str], str] = {}
+        asked, refused, answer = self.asked, self.refused, WSGIRequestHandler.run_wsgi
 
         def counted(handler: WSGIRequestHandler) -> None:
             asked[handler.command] += 1
-            answer(handler)
+            bucket = handler.path.strip("/").partition("/")[0].partition("?")[0]
+            code = refused.get((bucket, handler.command))
+            if code is None:
+                answer(handler)
+                return
+            handler.rfile.read(int(handler.headers.get("Content-Length") or 0))
+            body = _REFUSAL.format(code, environment("", "")["AWS_ACCESS_KEY_ID"]).encode()
+            handler.send_response(403)
+            handler.send_header("Content-Length", str(len(body)))
+            handler.end_headers()
+            handler.wfile.write(body)
 
         WSGIRequestHandler.run_wsgi = counted  # type: ignore[method-assign]
         self._server = server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
@@ -73,7 +93,7 @@ class ObjectStorage:
 
 
 class Gate:
-    """A way to the storage that can be shut: connections are passed on, or refused."""
+    """A way to the storage: connections are passed on, refused when it is shut, or held without an answer."""
 
     def __init__(self, endpoint: str) -> None:
         import socket
@@ -83,6 +103,7 @@ class Gate:
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.endpoint = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
         self.open = True
+        self.held = False
         self._links: list[socket.socket] = []
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -108,6 +129,9 @@ class Gate:
             if not self.open:
                 near.close()
                 continue
+            if self.held:
+                self._links.append(near)
+                continue
             far = socket.create_connection(self._to)
             self._links += [near, far]
             for one, other in ((near, far), (far, near)):
@@ -120,6 +144,8 @@ class Gate:
             while data := one.recv(65536):  # type: ignore[attr-defined]
                 if not self.open:
                     break
+                while self.held:
+                    time.sleep(0.02)
                 other.sendall(data)  # type: ignore[attr-defined]
         for link in (one, other):
             with contextlib.suppress(OSError):

@@ -278,17 +278,21 @@ def check(
         "findings": [asdict(one) for one in report.findings],
         "repaired": report.repaired,
         "kept": report.kept,
+        "unseen": report.unseen,
     }
     if not report.findings:
-        return Answer(f"{door.where} is whole: {report.counts}.", data, plain=True)
+        whole = f"{door.where} is whole: {report.counts}. {report.unseen}".strip()
+        return Answer(whole, data, plain=True)
     lines = [f"{one.what}: {one.text}" for one in report.findings]
     if report.repaired:
         done = "; ".join(dict.fromkeys(one.repair for one in report.findings))
         lines.append(f"Repaired ({done}). There are {report.counts}.")
         if report.kept:
             lines.append(f"The files as they were are in {report.kept}.")
+        lines += [report.unseen] if report.unseen else []
         return Answer("\n".join(lines), data, plain=True)
     lines = [f"{line}\n  → {one.repair}" for line, one in zip(lines, report.findings, strict=True)]
+    lines += [report.unseen] if report.unseen else []
     told = how(door, "check", "--repair")
     lines.append(f"{told} does what stands behind the arrows; the files as they are stay beside.")
     return Answer("\n".join(lines), data, plain=True, code=1)

@@ -101,6 +101,9 @@ def remove(
             lost += f"; {shared} others use some of them." if shared else "."
         if not door.confirmed(f"Remove {name}?{lost}", yes):
             return Answer("Nothing was removed.")
+        if not keep:
+            with homes.open(name) as service:
+                service.store.discard_index()
         registry.people.remove(name)
         if not keep:
             homes.remove(name)

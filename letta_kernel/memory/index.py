@@ -50,10 +50,9 @@ class Index:
     def __init__(self, database: Database, home: Path, vectors: Vectors, kind: Kind) -> None:
         self.database = database
         self.kind: Kind = kind
-        address = "" if database.in_file else database.where
-        self.table = VectorTable.of(database.run, home, kind, vectors.embedder.name, address)
+        self.table = VectorTable.of(database, home, kind, vectors.embedder.name)
         self._vectors = vectors
-        self._nameless = f"{self.table.stem}-none"
+        self._nameless = self.table.stem + indexes.NO_TABLE
         quick = vectors.quick
         self._from = _FROM[kind] if quick else 0
         self._least = _LEAST[kind] if quick else min(_LEAST[kind], _LEAST_OF_MODELS)
@@ -137,11 +136,13 @@ class Index:
                 return self._catch_up(least, stop)
             except IndexAwayError as error:
                 log.info("The vector index of %s stays behind for now: %s", self.kind, error)
+                self.table.when_back(self.follow)
                 return 0
             except IndexBrokenError as error:
                 if isinstance(error.__cause__, HiddenLibraryError):  # the index itself is well
                     raise error.__cause__ from None
                 if not self.table.reachable():  # what it holds may have cost money
+                    self.table.when_back(self.follow)
                     return 0
                 log.info("The vector index of %s is broken and made anew: %s", self.kind, error)
                 try:
@@ -193,6 +194,7 @@ class Index:
         name = self.table.name() or self._begin()
         if self._checked != name:
             self._compare(name)
+            self.database.run(self._retire_others)
             if self.table.form() != FORM and not self._renew(stop):
                 return 0
             self._checked = name
@@ -212,8 +214,20 @@ class Index:
             self.table.tidy()
         return added
 
+    def _retire_others(self, tx: Tx) -> None:
+        """Give up indexes that nobody has any more, but none of those that are where this one is."""
+        here = [one for one in VectorTable.found(self.database, tx) if one.beside(self.table)]
+        names = [one.name(tx) for one in (self.table, *here)]
+        indexes.retire_stale(tx, [name for name in names if name is not None])
+
     def _wanted(self, least: int) -> bool:
-        """Whether there is enough to do."""
+        """Whether there is enough to do.
+
+        Raises
+        ------
+        IndexBrokenError
+            The index is not up to date, and cannot know.
+        """
 
         def look(tx: Tx) -> tuple[str, tuple[int, list[OutboxEntry], int] | None]:
             name = self.name(tx)
@@ -222,6 +236,8 @@ class Index:
             about = (name, default_name(), least, self._checked, stamp)
             if stamp is not None and self._enough[0] == about and numbers < self._enough[1]:
                 return name, None
+            if indexes.is_retired(tx, name):
+                raise IndexBrokenError("it has not followed for long")
             gaps = [(mark, newest) for _, mark, newest in self._behind(tx, name)]
             lacking = min(self._lacking(mark, newest, least) for mark, newest in (*gaps, (0, 0)))
             entries = indexes.outbox(tx, name, 1000)
@@ -398,10 +414,15 @@ class Index:
             entries = self.database.run(lambda tx: indexes.outbox(tx, name, 1000))
             if not entries:
                 return
-            for agent_id in {entry.agent_id for entry in entries}:
-                theirs = [entry for entry in entries if entry.agent_id == agent_id]
+            purged = [entry for entry in entries if entry.action == "purge"]
+            done = [entry for entry in entries if entry.action != "purge"]
+            for agent_id in {entry.agent_id for entry in done}:
+                theirs = [entry for entry in done if entry.agent_id == agent_id]
                 ids = self._obey_for(agent_id, theirs)
                 self._done(name, agent_id, ids, obeyed=[entry.id for entry in theirs])
+            if purged:
+                self.table.write_anew([str(entry.item_id) for entry in purged])
+                self._done(name, "", [], obeyed=[entry.id for entry in purged])
 
     def _done(
         self,

@@ -11,7 +11,7 @@ from letta_kernel.memory import scoring
 from letta_kernel.memory.index import Index
 from letta_kernel.memory.vectors import Vectors, alike
 from letta_kernel.store.indexes import Line
-from letta_kernel.store.vectors import IndexBrokenError
+from letta_kernel.store.vectors import IndexAwayError, IndexBrokenError
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +65,8 @@ class ModelVectors:
         try:
             table = index.table.lines_of(agent_id, first - 1, parts.append)
         except IndexBrokenError as error:
-            log.warning("Searching without the vector index for now: %s", error)
+            level = logging.DEBUG if isinstance(error, IndexAwayError) else logging.WARNING
+            log.log(level, "Searching without the vector index for now: %s", error)
             return
         # The index may still have a line as it was before an edit: its digest tells.
         keys = zip(table["id"].to_pylist(), table["digest"].to_pylist(), strict=True)

@@ -69,6 +69,7 @@ class AgentService:
     home : the project folder; by default ``LETTA_HOME``, or ``.letta`` beside the notebook or where the process
         began. It is made on first use. Several services, in several processes, may share one folder.
     store : where its rows are, as in ``LETTA_STORE``, which counts if this is None; empty is a file in *home*.
+    index : where its vector index is, as in ``LETTA_INDEX``, likewise; empty is *home*.
 
     Attributes
     ----------
@@ -100,9 +101,10 @@ class AgentService:
         home: Path | str | None = None,
         store: str | None = None,
         *,
+        index: str | None = None,
         keys_beside: bool = True,
     ) -> None:
-        core = Core(home, store)
+        core = Core(home, store, index)
         self.home = core.home
         self.database = core.database
         self._keys_back = keys.look_beside(self.home) if keys_beside else lambda: None

@@ -64,15 +64,21 @@ class Core:
     home : the project folder; by default ``LETTA_HOME``, or ``.letta`` beside the notebook or where the process
         began. It is made on first use.
     store : where its rows are, as in ``LETTA_STORE``, which counts if this is None; empty is a file in *home*.
+    index : where its vector index is, as in ``LETTA_INDEX``, likewise; empty is *home*.
 
     Attributes
     ----------
     admission : is asked before each run and whatever else a model is asked; None where nothing bounds them.
     """
 
-    def __init__(self, home: Path | str | None = None, store: str | None = None) -> None:
+    def __init__(
+        self,
+        home: Path | str | None = None,
+        store: str | None = None,
+        index: str | None = None,
+    ) -> None:
         self.home = project_folder(home)
-        self.database = Database(self.home, store=store)
+        self.database = Database(self.home, store=store, index=index)
         self._told = self._offered = False
         self._ask_again = 0.0
         self._later: list[str] = []

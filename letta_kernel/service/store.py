@@ -17,6 +17,7 @@ from letta_kernel.store import (
     filesystem,
     index_storage,
     indexes,
+    purge,
     settings,
 )
 from letta_kernel.store.automatic_backups import Backup
@@ -61,12 +62,23 @@ class Store:
         for path in (self._core.home / "vectors").rglob("*"):
             with suppress(OSError):  # gone meanwhile
                 size += path.stat().st_size if path.is_file() else 0
-        if index_storage.remote() is not None:
-            database = self._core.database
-            for table in database.run(lambda tx: VectorTable.found(self._core.home, tx)):
+        database = self._core.database
+        if index_storage.remote(database.index) is not None:
+            for table in database.run(lambda tx: VectorTable.found(database, tx)):
                 with suppress(IndexBrokenError):  # it is made anew, or away
-                    size += table.size()
+                    size += table.size() if "://" in table.place() else 0
         return size
+
+    def discard_index(self) -> None:
+        """Remove what an object storage has of the project's vector indexes, if they are in one.
+
+        Raises
+        ------
+        StoreError
+            It cannot be reached or written.
+        """
+        if index_storage.remote(self._core.database.index) is not None:
+            purge.discard_indexes(self._core.database)
 
     def backlog(self) -> int:
         """Return how many edits of lines the vector indexes have not taken in yet."""

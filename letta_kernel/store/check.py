@@ -9,7 +9,7 @@ import contextlib
 import os
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,12 +48,14 @@ class Report:
     counts : how much there is, in words; after a repair what there is then.
     repaired : whether it was put right.
     kept : the folder with the files as they were before.
+    unseen : what could not be looked at, as a sentence; empty if all was.
     """
 
     findings: list[Finding]
     counts: str
     repaired: bool = False
     kept: Path | None = None
+    unseen: str = ""
 
 
 def check(
@@ -89,7 +91,7 @@ def check(
     if refusal is not None and repair:
         raise ReadOnlyError(refusal)
     if index:
-        VectorTable.load(home)  # takes seconds: not while others wait
+        VectorTable.load(database)  # takes seconds: not while others wait
     lock = HomeLock(home) if refusal is None else ReadersLock(home)
     with _explained(path), _folder(home, refusal is None) as folder:
         temp = folder / f".{FILE}.{os.getpid()}.check.part"
@@ -99,8 +101,8 @@ def check(
             with _transaction(temp, keep=repair) as tx:
                 rows = invariants.find(tx)
                 # What was not salvaged is not in the index either: that is made anew.
-                tables = VectorTable.found(home, tx) if index and not found else []
-                stale = [one for table in tables for one in _compared(tx, table)]
+                tables = VectorTable.found(database, tx) if index and not found else []
+                stale, unseen = _compared(tx, tables)
                 if repair and (found or rows or stale):
                     invariants.mend(tx)
                     tx.execute("DELETE FROM index_marks")
@@ -114,7 +116,7 @@ def check(
             discard(temp)
             lock.release()
     found += [*rows, *stale]
-    return Report(found, counts, repair and bool(found), kept)
+    return Report(found, counts, repair and bool(found), kept, unseen)
 
 
 def _rows(database: Database, repair: bool, index: bool) -> Report:
@@ -124,25 +126,23 @@ def _rows(database: Database, repair: bool, index: bool) -> Report:
         raise NotFoundError(f"There is no project in {database.where}.")
 
     if index:
-        VectorTable.load(home)
+        VectorTable.load(database)
 
-    def look(tx: Tx) -> tuple[list[Finding], list[Finding], str]:
-        tables = VectorTable.found(home, tx) if index else []
-        stale = [one for table in tables for one in _compared(tx, table)]
-        return invariants.find(tx), stale, _counts(tx)
+    def look(tx: Tx) -> tuple[list[Finding], list[Finding], str, str]:
+        stale, unseen = _compared(tx, VectorTable.found(database, tx) if index else [])
+        return invariants.find(tx), stale, unseen, _counts(tx)
 
     def mend(tx: Tx) -> str:
         invariants.mend(tx)
-        tx.execute("DELETE FROM index_marks")
-        tx.execute("DELETE FROM outbox")
+        indexes.retire(tx, indexes.known(tx))  # other servers have some, too
         begin_anew(tx)
         return _counts(tx)
 
-    found, stale, counts = database.look(look)
+    found, stale, unseen, counts = database.look(look)
     if repair and (found or stale):
         counts = database.run(mend)
         discard_all(home)
-    return Report([*found, *stale], counts, repair and bool(found or stale))
+    return Report([*found, *stale], counts, repair and bool(found or stale), unseen=unseen)
 
 
 @contextlib.contextmanager
@@ -183,7 +183,18 @@ def _transaction(temp: Path, *, keep: bool) -> Iterator[Tx]:
         connection.close()
 
 
-def _compared(tx: Tx, table: VectorTable) -> list[Finding]:
+def _compared(tx: Tx, tables: Sequence[VectorTable]) -> tuple[list[Finding], str]:
+    """Compare the indexes with the rows; return what is wrong, and what could not be compared."""
+    found, unseen = [], ""
+    for table in tables:
+        try:
+            found += _compared_one(tx, table)
+        except IndexAwayError as error:  # nothing is known of it
+            unseen = f"The vector index was not compared: {error}."
+    return found, unseen
+
+
+def _compared_one(tx: Tx, table: VectorTable) -> list[Finding]:
     """Compare an index with the rows that it has taken, by its marks."""
     name = table.name(tx)
     if name is None:
@@ -205,7 +216,7 @@ def _compared(tx: Tx, table: VectorTable) -> list[Finding]:
                 every = {line.id: line.digest for line in lines}
                 wrong += sum(every.get(one) != digest for one, digest in have.items())
     except IndexAwayError:
-        return []  # nothing is known of it
+        raise
     except IndexBrokenError as error:
         return [Finding("index", f"{table.stem} cannot be read ({error})", "make it anew")]
     if not missing and not wrong:

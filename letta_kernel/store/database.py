@@ -63,9 +63,11 @@ class Database:
         *,
         timeout: float | None = None,
         store: str | None = None,
+        index: str | None = None,
     ) -> None:
         self.home = Path(home).expanduser().absolute()
         self.path = self.home / FILE
+        self.index = index
         url = settings.STORE() if store is None else store
         self.driver: Driver
         if url:

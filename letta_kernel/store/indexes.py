@@ -11,9 +11,9 @@ or message is a `Line`: the text, and where and when it stands.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 import numpy as np
@@ -27,15 +27,24 @@ from letta_kernel.store.scopes import HISTORY, Scope
 
 Kind = Literal["passages", "messages"]
 
+STALE_DAYS = 30
+"""After so many days without following an index is given up by the others."""
+NO_TABLE = "-none"
+"""How the name of an index ends while it has no table."""
+_RETIRED = ""  # whose mark says that of an index; nobody has this id
+
 
 @dataclass(frozen=True, slots=True)
 class OutboxEntry:
-    """Something an index has to do: *item_id* None means all rows of the agent."""
+    """Something an index has to do: *item_id* None means all rows of the agent.
+
+    To purge is to write it anew, so that no older version has the row; whose that was does not matter.
+    """
 
     id: int
     agent_id: str
     item_id: str | None
-    action: Literal["update", "delete"]
+    action: Literal["update", "delete", "purge"]
 
 
 def mark(tx: Tx, index_name: str, agent_id: str, kind: Kind = "passages") -> int:
@@ -63,6 +72,46 @@ def forget_index(tx: Tx, index_name: str) -> None:
     """Forget an index that is no longer used: its marks and what waits for it."""
     tx.execute("DELETE FROM index_marks WHERE index_name = $1", (index_name,))
     tx.execute("DELETE FROM outbox WHERE index_name = $1", (index_name,))
+
+
+def retire(tx: Tx, names: Sequence[str]) -> None:
+    """Let indexes that may be out of reach be made anew by whoever still has them."""
+    for name in names:
+        forget_index(tx, name)
+        if not name.endswith(NO_TABLE):
+            tx.execute("INSERT INTO index_marks VALUES ($1, $2, 'passages', -1)", (name, _RETIRED))
+
+
+def is_retired(tx: Tx, index_name: str) -> bool:
+    """Return whether an index was to follow no longer, so that it does not know what was done since."""
+    sql = "SELECT 1 FROM index_marks WHERE index_name = $1 AND agent_id = $2"
+    return tx.one(sql, (index_name, _RETIRED)) is not None
+
+
+def known(tx: Tx) -> list[str]:
+    """Return the names of all indexes that have begun to follow."""
+    rows = tx.query(
+        "SELECT DISTINCT index_name FROM index_marks WHERE agent_id <> $1 ORDER BY 1", (_RETIRED,)
+    )
+    return [str(row[0]) for row in rows]
+
+
+def retire_stale(tx: Tx, but: Collection[str]) -> None:
+    """Retire indexes that have not repeated for long what was done: their servers or folders are gone.
+
+    Else each edit would be noted for each of them for ever. *but*: not these, which are here.
+    """
+    rows = tx.query(
+        "SELECT index_name FROM outbox GROUP BY index_name HAVING min(created_at) < $1",
+        (tx.now() - timedelta(days=STALE_DAYS),),
+    )
+    retire(tx, sorted({str(row[0]) for row in rows} - {*but}))
+
+
+def have_purged(tx: Tx, done: Collection[str], ids: Sequence[str]) -> None:
+    """Have all indexes of passages but those that are *done* written anew without *ids*."""
+    others = [name for name in known(tx) if name.startswith("passages-") and name not in done]
+    tell(tx, others, _RETIRED, "purge", ids)
 
 
 def outbox(tx: Tx, index_name: str, limit: int = 1000) -> list[OutboxEntry]:

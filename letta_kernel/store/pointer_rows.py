@@ -144,13 +144,16 @@ class RowKeeper:
         """See `Keeper`."""
         return [one for one in connect().list_tables(limit=10_000).tables if pattern(one)]
 
-    def remove(self, connect: Callable[[], Any], names: Sequence[str]) -> None:
+    def remove(self, connect: Callable[[], Any], names: Sequence[str]) -> list[str]:
         """See `Keeper`."""
+        stay = []
         for name in names:
             try:
                 connect().drop_table(name, ignore_missing=True)
             except Exception as error:
-                log.info("The old index %s stays for now: %s", name, self.storage.failure(error))
+                stay.append(name)
+                log.info("The old index %s stays for now: %s", name, self.storage.reason(error))
+        return stay
 
     # -- the right to write ------------------------------------------------------------------------------
 
@@ -282,10 +285,10 @@ class RowKeeper:
 
 
 def stems(tx: Tx, home: Path, storage: Storage) -> list[str]:
-    """Return the stems of a project's tables in an object storage."""
+    """Return the stems of tables that a project has, or had, in an object storage."""
     rows = tx.query(_POINTERS, (PLACE, f"{storage.root}/"))
     mark = _mark(tx, home)
-    return sorted(stem for value, stem, text in rows if text and value.partition(" ")[2] == mark)
+    return sorted(stem for value, stem, _ in rows if stem and value.partition(" ")[2] == mark)
 
 
 def begin_anew(tx: Tx) -> None:

@@ -101,8 +101,8 @@ class Keeper(Protocol):
     def others(self, connect: Callable[[], Any], pattern: Callable[[str], object]) -> list[str]:
         """Return the tables there whose names *pattern* takes."""
 
-    def remove(self, connect: Callable[[], Any], names: Sequence[str]) -> None:
-        """Remove tables; what cannot be removed stays for the next time."""
+    def remove(self, connect: Callable[[], Any], names: Sequence[str]) -> list[str]:
+        """Remove tables; return those that cannot be removed, and stay for the next time."""
 
 
 class FileKeeper:
@@ -190,7 +190,9 @@ class FileKeeper:
             one.stem for one in self._folder.glob("*.lance") if pattern(one.stem) and one.is_dir()
         ]
 
-    def remove(self, connect: Callable[[], Any], names: Sequence[str]) -> None:
+    def remove(self, connect: Callable[[], Any], names: Sequence[str]) -> list[str]:
         """See `Keeper`."""
-        for name in names:
-            shutil.rmtree(self._folder / f"{name}.lance", ignore_errors=True)
+        folders = {name: self._folder / f"{name}.lance" for name in names}
+        for folder in folders.values():
+            shutil.rmtree(folder, ignore_errors=True)
+        return [name for name, folder in folders.items() if folder.exists()]

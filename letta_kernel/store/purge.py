@@ -30,6 +30,7 @@ from letta_kernel.store import (
     database_file,
     driver_errors,
     filesystem,
+    indexes,
     last_commit,
     lease,
     opening,
@@ -81,7 +82,7 @@ def purge(database: Database, ids: Sequence[str] | None = None) -> int:
         purge_due.look_again(home, time.time())
         return _purge(home, ids, None, whole=True)
     except IndexBrokenError as error:
-        raise StoreError(f"The vector index cannot be written: {error}") from error
+        raise _unwritten(error) from None
     except (duckdb.Error, OSError, RuntimeError, MemoryError) as error:
         raise driver_errors.explain(error, home / FILE) from error
 
@@ -103,7 +104,7 @@ def _purge(
             if gone:
                 connection.execute("CHECKPOINT")
         if gone:
-            database = Database(home)
+            database = Database(home, store="")
             try:
                 indexes_anew(database, gone)
             finally:
@@ -187,13 +188,44 @@ def indexes_anew(database: Database, gone: Sequence[str]) -> None:
     StoreError
         Somebody else keeps writing to them.
     """
-    home = database.home
-    for table in database.run(lambda tx: VectorTable.found(home, tx, database.run)):
+    names = []
+    for table in _written(database):
+        if (name := table.name()) is None:  # what it was before may still be there
+            table.sweep()
+        else:
+            table.write_anew(without=gone)
+            names.append(name)
+    # Those in folders of other servers, and where LETTA_INDEX led before, do so when they follow again.
+    database.run(lambda tx: indexes.have_purged(tx, names, gone))
+
+
+def discard_indexes(database: Database) -> None:
+    """Remove the search indexes of a project, wherever they are.
+
+    Raises
+    ------
+    StoreError
+        They cannot be reached or written.
+    """
+    try:
+        for table in _written(database):
+            table.drop()
+            table.sweep()
+    except IndexBrokenError as error:
+        raise _unwritten(error) from None
+
+
+def _written(database: Database) -> Iterator[VectorTable]:
+    """Yield the project's tables of words and vectors, one after the other, with the right to write."""
+    for table in database.run(lambda tx: VectorTable.found(database, tx, write=True)):
         with table.writing(60.0) as written:
             if not written:
                 raise StoreError("The vector index is being written: try again later.")
-            if table.name() is not None:
-                table.write_anew(without=gone)
+            yield table
+
+
+def _unwritten(error: IndexBrokenError) -> StoreError:
+    return StoreError(f"The vector index cannot be written now: {error}. Try again later.")
 
 
 def _store_anew(home: Path) -> None:

@@ -126,15 +126,6 @@ def ask(question: Coroutine[Any, Any, Any]) -> Future[Any]:
     return asyncio.run_coroutine_threadsafe(question, _loop)
 
 
-def wait(asked: Future[Any]) -> Any:
-    """Wait, interruptibly, for an answer."""
-    try:
-        return asked.result()
-    except KeyboardInterrupt:
-        asked.cancel()
-        raise
-
-
 def matrix(found: Any) -> np.ndarray:
     """Return the vectors of an answer, one row each."""
     width = found.schema.field("vector").type.list_size

@@ -17,12 +17,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from letta_kernel.errors import HiddenLibraryError
 from letta_kernel.store import index_storage
+from letta_kernel.store.database import Database
 from letta_kernel.store.index_storage import IndexAwayError, IndexBrokenError
 from letta_kernel.store.indexes import Kind
 from letta_kernel.store.lancedb_tables import (
@@ -32,7 +33,7 @@ from letta_kernel.store.lancedb_tables import (
     lancedb,
     schema,
 )
-from letta_kernel.store.pointer_rows import RowKeeper, Run, stems
+from letta_kernel.store.pointer_rows import RowKeeper, stems
 from letta_kernel.store.pointers import FileKeeper, Keeper, Pointer
 from letta_kernel.store.scopes import listed, quoted
 from letta_kernel.store.transaction import Tx
@@ -43,7 +44,6 @@ from letta_kernel.store.vector_queries import (
     best_rows,
     candidates_in,
     matrix,
-    wait,
 )
 
 __all__ = ["IndexAwayError", "IndexBrokenError", "VectorTable", "discard_all"]
@@ -70,6 +70,10 @@ _KEEP_VERSIONS = timedelta(minutes=10)  # old versions go after so long: a searc
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
+_TABLE = re.compile(r"-\d+-[0-9a-f]+$")  # what its dimension and generation add to a stem
+
 
 class VectorTable:
     """The table of one kind of lines and one embedder."""
@@ -83,13 +87,8 @@ class VectorTable:
         self._read: tuple[str, Any] | None = None
 
     @classmethod
-    def of(cls, run: Run, home: Path, kind: Kind, embedder: str, address: str = "") -> VectorTable:
+    def of(cls, database: Database, home: Path, kind: Kind, embedder: str) -> VectorTable:
         """Return the table where ``LETTA_INDEX`` says, or in the project's folder.
-
-        Parameters
-        ----------
-        run : runs transactions.
-        address : where the store is, if that is not the folder: one folder may serve several.
 
         Raises
         ------
@@ -97,33 +96,42 @@ class VectorTable:
             ``LETTA_INDEX`` names no place.
         """
         slug = re.sub(r"[^a-z0-9]+", "-", embedder.lower()).strip("-")[:40]
-        storage = index_storage.remote()
-        told = embedder if storage is not None or not address else f"{embedder} {address}"
+        storage = index_storage.remote(database.index)
+        told = embedder
+        if storage is None and not database.in_file:  # one folder may serve several stores
+            told += f" {database.where}"
         mark = hashlib.sha256(told.encode()).hexdigest()[:6]  # two names may have one slug
         stem = f"{kind}-{slug}-{mark}"
         if storage is None:
             return cls(FileKeeper(index_storage.local(home), stem))
-        return cls(RowKeeper(run, home, storage, stem))
+        return cls(RowKeeper(database.run, home, storage, stem))
 
     @classmethod
-    def found(cls, home: Path, tx: Tx, run: Run | None = None) -> list[VectorTable]:
-        """Return the tables of a project there are, whatever made them; without *run* they can only be read."""
+    def found(cls, database: Database, tx: Tx, *, write: bool = False) -> list[VectorTable]:
+        """Return the tables that a project has, or had, of whatever embedder; *write*: to change them."""
+        home = database.home
         local = index_storage.local(home)
-        keepers: list[Keeper] = [
-            FileKeeper(local, pointer.stem) for pointer in sorted(Path(local.root).glob("*.json"))
-        ]
-        storage = index_storage.remote()
+        files = [*Path(local.root).glob("*.json"), *Path(local.root).glob("*.lance")]
+        names = {_TABLE.sub("", one.stem) if one.suffix == ".lance" else one.stem for one in files}
+        keepers: list[Keeper] = [FileKeeper(local, stem) for stem in sorted(names)]
+        storage = index_storage.remote(database.index)
         if storage is not None:
+            run = database.run if write else None
             keepers += [RowKeeper(run, home, storage, stem) for stem in stems(tx, home, storage)]
         for keeper in keepers:
             keeper.look(tx)
         return [cls(keeper) for keeper in keepers]
 
     @staticmethod
-    def load(home: Path) -> None:
+    def load(database: Database) -> None:
         """Load LanceDB, which takes seconds, if there may be tables."""
-        if index_storage.remote() is not None or any((home / "vectors").glob("*.json")):
+        local = Path(index_storage.local(database.home).root)
+        if index_storage.remote(database.index) is not None or any(local.glob("*.json")):
             lancedb()
+
+    def beside(self, other: VectorTable) -> bool:
+        """Return whether it lies in the same folder or object storage as another."""
+        return self._keeper.storage is other._keeper.storage
 
     def place(self) -> str:
         """Return where the table is."""
@@ -184,23 +192,36 @@ class VectorTable:
 
     def drop(self) -> None:
         """Give up the table in use, broken or not. The right to write must be held."""
-        with self._changing():
+        with self._broken():
+            self._keeper.changing()
             old = self._keeper.others(self._connect, self._is_ours)
         self._keeper.publish(None)
         with self._guard:
             self._opened = self._read = None
         self._keeper.remove(self._connect, old)
 
-    def _sweep(self) -> None:
+    def sweep(self) -> None:
+        """Remove tables that nobody uses any more; write right as for `add`.
+
+        Raises
+        ------
+        IndexAwayError
+            Some cannot be removed.
+        """
+        with self._broken():
+            if stays := self._sweep():
+                raise IndexAwayError(f"{', '.join(stays)} cannot be removed")
+
+    def _sweep(self) -> list[str]:
         """Remove tables that a writer left who was killed: of older generations, or never published."""
-        known = self._known_name()
+        known = self._named_by(self._keeper.seen())
         left = [one for one in self._keeper.others(self._connect, self._is_ours) if one != known]
         self._keeper.changing()  # what was listed before is nobody's, if the right is still held
-        self._keeper.remove(self._connect, left)
+        return self._keeper.remove(self._connect, left)
 
     def _is_ours(self, name: str) -> object:
         """Whether *name* is that of a table of this stem, of whatever generation."""
-        return re.fullmatch(rf"{re.escape(self.stem)}-\d+-[0-9a-f]+", name)
+        return _TABLE.search(name) and _TABLE.sub("", name) == self.stem
 
     def confirm(self, tx: Tx) -> bool:
         """Return whether the right to write is still held, so that nobody else has written since it was got."""
@@ -211,12 +232,15 @@ class VectorTable:
         storage = self._keeper.storage
         return storage.options is None or storage.probe() is None
 
+    def when_back(self, work: Callable[[], None]) -> None:
+        """Have a method called once the place of the tables answers again, if it does not now."""
+        self._keeper.storage.when_back(work)
+
     def size(self) -> int:
         """Return how many bytes the rows take; 0 if there is no table."""
         if self._keeper.seen() is None:
             return 0
-        with self._broken():
-            return int(self._table().stats()["total_bytes"])
+        return int(self._asked(lambda table: table.stats()["total_bytes"]))
 
     def add(self, rows: Sequence[IndexRow]) -> None:
         """Append rows. The right to write must be held.
@@ -259,7 +283,7 @@ class VectorTable:
             index_words(table)
             self._overwritten()  # `tidy` makes the others again
             table.optimize(cleanup_older_than=timedelta(milliseconds=1), delete_unverified=True)
-            self._sweep()
+        self.sweep()
 
     def renew(self, change: Callable[[Any], Any], form: int) -> None:
         """Replace each Arrow batch of rows by what *change* makes of it, in one. Write right as for `add`."""
@@ -288,15 +312,17 @@ class VectorTable:
     def known_ids(self, agent_id: str, after_seq: int) -> set[str]:
         """Return the ids of an agent's rows after a seq: what was added before a crash."""
         where = f"agent_id = {quoted(agent_id)} AND seq > {int(after_seq)}"
-        with self._broken():
-            found = self._table().search().where(where).select(["id"]).limit(10_000_000).to_arrow()
+
+        def ids(table: Any) -> set[str]:
+            found = table.search().where(where).select(["id"]).limit(10_000_000).to_arrow()
             return set(found["id"].to_pylist())
+
+        return self._asked(ids)
 
     def count(self, agent_id: str | None = None) -> int:
         """Return how many rows there are, of an agent or in all."""
-        with self._broken():
-            where = None if agent_id is None else f"agent_id = {quoted(agent_id)}"
-            return int(self._table().count_rows(where))
+        where = None if agent_id is None else f"agent_id = {quoted(agent_id)}"
+        return int(self._asked(lambda table: table.count_rows(where)))
 
     def vectors_of(self, agent_id: str, seqs: Sequence[int]) -> dict[str, np.ndarray]:
         """Return the vectors of an agent's rows of these seqs, by id."""
@@ -304,20 +330,26 @@ class VectorTable:
             return {}
         numbers = ", ".join(str(int(seq)) for seq in seqs)
         where = f"agent_id = {quoted(agent_id)} AND seq IN ({numbers})"
-        with self._broken():
-            query = self._table().search().where(where).select(["id", "vector"])
+
+        def vectors(table: Any) -> dict[str, np.ndarray]:
+            query = table.search().where(where).select(["id", "vector"])
             found = query.limit(10_000_000).to_arrow()
             return dict(zip(found["id"].to_pylist(), matrix(found), strict=True))
+
+        return self._asked(vectors)
 
     def vectors_by_id(self, ids: Sequence[str]) -> dict[tuple[str, str], np.ndarray]:
         """Return the vectors of rows by their id and digest, whosever they are."""
         if not ids:
             return {}
-        with self._broken():
-            query = self._table().search().where(f"id IN ({listed(ids)})")
+
+        def vectors(table: Any) -> dict[tuple[str, str], np.ndarray]:
+            query = table.search().where(f"id IN ({listed(ids)})")
             found = query.select(["id", "digest", "vector"]).limit(10_000_000).to_arrow()
             keys = zip(found["id"].to_pylist(), found["digest"].to_pylist(), strict=True)
             return dict(zip(keys, matrix(found), strict=True))
+
+        return self._asked(vectors)
 
     def lines_of(
         self,
@@ -333,8 +365,9 @@ class VectorTable:
 
         where = f"agent_id = {quoted(agent_id)} AND seq > {int(after_seq)}"
         columns = [*_LINE_COLUMNS, *(["vector"] if vectors is not None else [])]
-        with self._broken():
-            query = self._table().search().where(where).select(columns).limit(10_000_000)
+
+        def lines(table: Any) -> Any:
+            query = table.search().where(where).select(columns).limit(10_000_000)
             if vectors is None:
                 return query.to_arrow()
             found = query.to_batches()
@@ -344,6 +377,8 @@ class VectorTable:
                 vectors(matrix(part))
                 parts.append(part.select(_LINE_COLUMNS))
             return pa.concat_tables(parts)
+
+        return self._asked(lines)
 
     def candidates(
         self,
@@ -380,7 +415,8 @@ class VectorTable:
 
         def answer() -> list[Candidate]:
             with self._broken():
-                return [candidate for part in wait(asked) for candidate in candidates_in(part)]
+                parts = self._keeper.storage.awaited(asked)
+                return [candidate for part in parts for candidate in candidates_in(part)]
 
         return answer
 
@@ -404,7 +440,7 @@ class VectorTable:
             timely = pieces >= most or unindexed >= _UNINDEXED or wants_ann
             if not timely:
                 return False
-            self._keeper.changing()
+        with self._changing():
             try:
                 if rows >= 1000 and "agent_id" not in have:
                     index_filters(table)
@@ -442,13 +478,22 @@ class VectorTable:
             raise IndexBrokenError("there is no table")
         return name
 
+    def _asked(self, question: Callable[[Any], T]) -> T:
+        """Return the table's answer to a question that may be large."""
+        with self._broken():
+            table = self._table()
+            return self._keeper.storage.patiently(lambda: question(table), index_storage.LOAD)
+
     def _table(self) -> Any:
-        name = self._known_name()
+        name, storage = self._known_name(), self._keeper.storage
         with self._guard:
             if self._opened is None or self._opened[0] != name:
-                self._opened = (name, self._connect().open_table(name))
+                self._opened = (
+                    name,
+                    storage.patiently(lambda: self._connect().open_table(name)),
+                )
             else:
-                self._opened[1].checkout_latest()
+                storage.patiently(self._opened[1].checkout_latest)
             return self._opened[1]
 
     def _connect(self) -> Any:
@@ -456,17 +501,17 @@ class VectorTable:
 
     @contextlib.contextmanager
     def _changing(self) -> Iterator[None]:
-        with self._broken():
+        with self._broken(writing=True):
             self._keeper.changing()
             yield
 
     @contextlib.contextmanager
-    def _broken(self) -> Iterator[None]:
+    def _broken(self, writing: bool = False) -> Iterator[None]:
         storage = self._keeper.storage
-        storage.check()
+        storage.check(writing)
         try:
             yield
-            storage.works()
+            storage.works(writing)
         except (IndexBrokenError, KeyboardInterrupt):
             raise
         except HiddenLibraryError as error:  # the index itself is well
@@ -475,7 +520,7 @@ class VectorTable:
             with self._guard:
                 self._opened = self._read = None
             self._keeper.forget()
-            failure = storage.failure(error)
+            failure = storage.failure(error, writing)
             # What an object storage answers may say whose key it was asked with.
             raise failure from (error if storage.options is None else None)
 

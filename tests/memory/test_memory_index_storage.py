@@ -5,19 +5,22 @@ from __future__ import annotations
 import logging
 import shutil
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import postgres
 import pytest
 from object_storage import Gate, environment
 
-from letta_kernel.errors import InvalidInputError
+from letta_kernel.cli import checks
+from letta_kernel.errors import InvalidInputError, StoreError
 from letta_kernel.memory import search
 from letta_kernel.memory.archival import Archive
 from letta_kernel.models.embedding import embedder
 from letta_kernel.records import AgentState, Passage
-from letta_kernel.service import moving
+from letta_kernel.service import AgentService, moving
 from letta_kernel.service.moving import Move
 from letta_kernel.store import agents, check, forgetting, lease, passages, purge
 from letta_kernel.store.database import Database
@@ -98,7 +101,7 @@ def test_the_index_in_a_bucket_follows_and_leaves_nothing_in_the_folder(
     assert table_of(archive).size() > 30 * 256 * 4
 
 
-@pytest.mark.parametrize("way", ["loaded", "candidates"])
+@pytest.mark.parametrize("way", ["loaded", pytest.param("candidates", marks=pytest.mark.slow)])
 def test_what_is_found_and_in_which_order_is_the_same(
     project, object_storage, monkeypatch, tmp_path, way
 ):
@@ -149,7 +152,7 @@ def test_two_servers_see_at_once_what_either_keeps_edits_and_forgets(
     assert other._engine._agents[ADA].way == "loaded"
 
 
-@pytest.mark.parametrize("damage", ["everything", "data"])
+@pytest.mark.parametrize("damage", [pytest.param("everything", marks=pytest.mark.slow), "data"])
 def test_an_index_whose_objects_were_deleted_is_made_anew(
     project, bucket, object_storage, damage, monkeypatch
 ):
@@ -177,6 +180,24 @@ def gate(project, bucket, object_storage, monkeypatch) -> Iterator[Gate]:
     made.close()
 
 
+def asked_again():
+    """Have the storage asked now whether it answers again, and wait until it does."""
+    storage = remote()
+    storage._sooner.set()
+    until(lambda: not storage._away)
+
+
+def until(holds, seconds=30):
+    latest = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < latest
+        time.sleep(0.02)
+
+
+def warnings(caplog):
+    return [one.getMessage() for one in caplog.records if one.levelno >= logging.WARNING]
+
+
 def test_a_storage_that_is_away_is_said_once_and_nothing_is_lost(
     project, gate, monkeypatch, caplog
 ):
@@ -194,11 +215,11 @@ def test_a_storage_that_is_away_is_said_once_and_nothing_is_lost(
     fresh.update(kept[7].id, content="the walrus sings at noon")
     assert fresh.catch_up() == 0
     assert contents(fresh.search(ADA, "walrus", top_k=1)) == ["the walrus sings at noon"]
-    said = [one for one in caplog.records if one.levelno >= logging.WARNING]
-    assert [one.getMessage().count("cannot be reached: no connection") for one in said] == [1]
+    (said,) = warnings(caplog)
+    assert "cannot be reached: no connection" in said
     gate.open = True
     assert fresh.catch_up() == 0  # it is not asked again at once
-    remote()._until = 0.0
+    asked_again()
     assert fresh.catch_up() == 3
     assert table_of(fresh).name() == name  # nothing was made anew
     assert ids_in(fresh) == stored_ids(project.database)
@@ -208,6 +229,145 @@ def test_a_storage_that_is_away_is_said_once_and_nothing_is_lost(
     assert "can be reached again" in caplog.text
     assert "secret-of-the-tests" not in caplog.text
     assert "AKIATESTINGTESTING00" not in caplog.text
+
+
+def test_what_waited_is_taken_in_by_itself_once_the_storage_is_back(project, gate):
+    archive = Archive(project.database, project.home, embedder("wordllama"))
+    fill(archive, 5)
+    until(lambda: ids_in_or_none(archive) == stored_ids(project.database))
+    gate.shut()
+    archive.insert(ADA, "the walrus sings at noon")
+    until(lambda: remote()._away)
+    assert contents(archive.search(ADA, "walrus", top_k=1)) == ["the walrus sings at noon"]
+    gate.open = True
+    asked_again()  # nobody searches, and nothing is new
+    until(lambda: ids_in(archive) == stored_ids(project.database))
+    archive.close()
+
+
+def ids_in_or_none(archive):
+    return ids_in(archive) if table_of(archive).name() else None
+
+
+def test_a_storage_that_says_nothing_holds_up_one_question(project, gate, monkeypatch, caplog):
+    monkeypatch.setattr(search, "LARGE", 20)
+    archive = project.archive()
+    fill(archive, 25)
+    archive.catch_up()
+    monkeypatch.setattr("letta_kernel.store.index_storage.ANSWER", 0.5)
+    gate.held = True
+    found = contents(project.archive().search(ADA, "subject 7", top_k=1))
+    assert found == ["item 7 speaks of subject 7"]
+    (said,) = warnings(caplog)
+    assert "cannot be reached: no answer in time" in said
+    monkeypatch.setattr("letta_kernel.store.index_storage.ANSWER", 1000.0)  # nobody waits again
+    found = contents(project.archive().search(ADA, "subject 9", top_k=1))
+    assert found == ["item 9 speaks of subject 9"]
+    assert project.archive().catch_up() == 0
+    gate.held = False
+    asked_again()
+    fill(archive, 1, first=70)
+    assert archive.catch_up() == 1
+
+
+def refuse(object_storage, bucket, code, *methods):
+    for method in methods:
+        object_storage.refused[bucket, method] = code
+
+
+def test_a_storage_that_only_lets_read_is_read(
+    project, bucket, object_storage, monkeypatch, caplog
+):
+    monkeypatch.setattr(search, "LARGE", 20)
+    archive = project.archive()
+    kept = fill(archive, 25)
+    archive.catch_up()
+    refuse(object_storage, bucket, "AccessDenied", "PUT", "POST", "DELETE")
+    fill(archive, 3, first=50)
+    archive.delete(kept[2].id)
+    assert archive.catch_up() == 0
+    assert archive.catch_up() == 0
+    reader = project.archive()
+    assert contents(reader.search(ADA, "subject 51", top_k=1)) == ["item 51 speaks of subject 51"]
+    assert reader._engine._agents[ADA].way == "loaded"
+    (said,) = warnings(caplog)
+    assert "cannot be written: AccessDenied. Searches read from the store what it lacks" in said
+    object_storage.refused.clear()
+    remote()._until = 0.0
+    assert archive.catch_up() == 3
+    assert ids_in(archive) == stored_ids(project.database)
+    assert "can be written again" in warnings(caplog)[-1]
+
+
+def test_keys_that_are_refused_are_said_and_not_named(
+    project, bucket, object_storage, monkeypatch, caplog
+):
+    monkeypatch.setattr(search, "LARGE", 20)
+    archive = project.archive()
+    fill(archive, 25)
+    archive.catch_up()
+    name = table_of(archive).name()
+    refuse(object_storage, bucket, "InvalidAccessKeyId", "GET", "PUT", "POST", "HEAD", "DELETE")
+    fresh = project.archive()
+    assert contents(fresh.search(ADA, "subject 7", top_k=1)) == ["item 7 speaks of subject 7"]
+    fill(fresh, 1, first=50)
+    assert fresh.catch_up() == 0
+    finding = checks._index(project.home)
+    assert (finding.state, finding.text.count("InvalidAccessKeyId")) == ("wrong", 1)
+    project.database.close()
+    report = check.check(project.database)
+    assert report.findings == []
+    assert report.unseen.startswith("The vector index was not compared: s3://")
+    with pytest.raises(StoreError, match=r"cannot be written now: .* InvalidAccessKeyId") as failed:
+        purge.discard_indexes(project.database)
+    told = caplog.text + str(finding) + report.unseen + str(failed.value)
+    assert "AKIATESTINGTESTING00" not in told
+    assert "secret-of-the-tests" not in told
+    object_storage.refused.clear()
+    asked_again()
+    assert fresh.catch_up() == 1
+    assert table_of(fresh).name() == name
+
+
+@pytest.mark.slow
+def test_many_search_while_tables_are_made_tidied_and_dropped(
+    project, other, bucket, monkeypatch, caplog
+):
+    monkeypatch.setattr(search, "LARGE", 20)
+    monkeypatch.setattr(search, "HUGE", 30)
+    monkeypatch.setattr("letta_kernel.store.vectors._FRAGMENTS_AWAY", 2)
+    archive = project.archive()
+    fill(archive, 40)
+    archive.catch_up()
+    done = threading.Event()
+
+    def seek(one):
+        number = 0
+        while not done.is_set() or number < 3:
+            assert contents(one.search(ADA, "subject 7", top_k=1)) == ["item 7 speaks of subject 7"]
+            number += 1
+        return number
+
+    def write(one, first):
+        for n in range(2):
+            fill(one, 2, first=first + 10 * n)
+            one.catch_up()  # which tidies up
+        with table_of(one).writing(30) as mine:
+            assert mine
+            one._index._give_up()
+        one.catch_up()
+
+    with ThreadPoolExecutor(4) as pool:
+        readers = [pool.submit(seek, one) for one in (project.archive(), other)]
+        writers = [pool.submit(write, archive, 100), pool.submit(write, project.archive(), 200)]
+        try:
+            for one in writers:
+                one.result()
+        finally:
+            done.set()
+        assert min(one.result() for one in readers) >= 3
+    archive.catch_up()
+    assert ids_in(archive) == stored_ids(project.database)
 
 
 # -- who may write
@@ -271,6 +431,7 @@ def test_a_writer_that_was_silent_publishes_nothing_and_its_table_goes(
     assert {one.split("/")[2] for one in object_storage.names(bucket)} == {f"{name}.lance"}
 
 
+@pytest.mark.slow
 def test_rows_added_by_a_writer_that_had_lost_its_right_are_there_once_in_the_end(
     project, other, bucket, monkeypatch
 ):
@@ -298,6 +459,7 @@ def test_rows_added_by_a_writer_that_had_lost_its_right_are_there_once_in_the_en
     assert project.database.run(lambda tx: tx.query("SELECT * FROM outbox")) == []
 
 
+@pytest.mark.slow
 def test_a_table_that_was_overwritten_without_the_right_is_used_by_nobody(project, other, bucket):
     archive = project.archive()
     fill(archive, 5)
@@ -314,6 +476,7 @@ def test_a_table_that_was_overwritten_without_the_right_is_used_by_nobody(projec
     assert ids_in(other) == stored_ids(project.database)
 
 
+@pytest.mark.slow
 def test_tables_that_killed_writers_left_are_removed(project, bucket, object_storage, monkeypatch):
     monkeypatch.setattr("letta_kernel.store.vectors._FRAGMENTS_AWAY", 2)
     archive = project.archive()
@@ -480,6 +643,63 @@ def test_what_is_purged_is_in_no_object(project, bucket, object_storage):
     archive.search(ADA, "subject")
 
 
+def test_a_purge_waits_for_a_storage_that_is_away_and_leaves_no_older_table(
+    project, bucket, object_storage, monkeypatch
+):
+    archive = project.archive()
+    (secret,) = archive.insert(ADA, "the xylophonist hides")
+    archive.catch_up()
+    with table_of(archive).writing(1):  # an embedder that was used before, or a table given up
+        table = table_of(archive)
+        older = f"{table.stem}-256-0badc0de"
+        table._connect().create_table(older, data=table._table().to_arrow())
+    project.database.run(
+        lambda tx: tx.execute(
+            "INSERT INTO vector_tables (place, stem, fence) VALUES ($1, 'passages-other-abc123', 0)",
+            (table.place(),),
+        )
+    )
+    table._connect().create_table(
+        "passages-other-abc123-256-0badc0de", data=table._table().to_arrow()
+    )
+    archive.delete(secret.id)
+    project.database.close()
+    # A project in a file is one whatever is set for others.
+    monkeypatch.setenv("LETTA_STORE", "postgresql://nobody@127.0.0.1:1/none")
+    refuse(object_storage, bucket, "AccessDenied", "DELETE", "POST")
+    with pytest.raises(StoreError) as failed:
+        purge.purge(project.database)
+    assert "AccessDenied" in str(failed.value) or "cannot be removed" in str(failed.value)
+    assert "\n" not in str(failed.value)
+    object_storage.refused.clear()
+    remote()._until = 0.0
+    purge.purge(project.database)
+    assert b"xylophonist" not in object_storage.read(bucket)
+
+
+def test_what_a_project_has_in_a_bucket_goes_with_it(project, bucket, object_storage):
+    archive = project.archive()
+    fill(archive, 5)
+    archive.catch_up()
+    assert object_storage.names(bucket)
+    project.database.close()
+    with AgentService(project.home) as service:
+        service.store.discard_index()
+    assert object_storage.names(bucket) == []
+
+
+def test_an_index_in_the_folder_stays_there_where_that_is_said(bucket, object_storage, tmp_path):
+    database = Database(tmp_path / "own", index="")
+    database.run(lambda tx: agents.add(tx, AgentState(id=ADA, name="ada")))
+    archive = Archive(database, database.home, embedder("wordllama"))
+    archive.close()
+    fill(archive, 5)
+    archive.catch_up()
+    assert table_of(archive).place() == str(tmp_path / "own" / "vectors")
+    assert object_storage.names(bucket) == []
+    database.close()
+
+
 def test_a_check_compares_what_is_in_the_bucket(project, bucket, object_storage):
     archive = project.archive()
     fill(archive, 5)
@@ -506,6 +726,7 @@ def test_a_check_compares_what_is_in_the_bucket(project, bucket, object_storage)
         "ftp://SeCrEt",
         "s3://bucket/../SeCrEt",
         "s3://bucket/a b",
+        "file:///SeCrEt",
     ],
 )
 def test_a_place_that_is_none_is_refused_in_one_line(monkeypatch, text):
@@ -514,6 +735,15 @@ def test_a_place_that_is_none_is_refused_in_one_line(monkeypatch, text):
         remote()
     assert "SeCrEt" not in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+def test_other_storages_are_passed_on_without_what_is_for_s3(monkeypatch):
+    monkeypatch.setenv("LETTA_INDEX", "az://container/letta")
+    assert remote().root == "az://container/letta"
+    assert not [name for name in remote().options if name.startswith("aws")]
+    monkeypatch.setenv("LETTA_INDEX_ENDPOINT", "http://127.0.0.1:1")
+    with pytest.raises(InvalidInputError, match="LETTA_INDEX_ENDPOINT is for s3:// alone"):
+        remote()
 
 
 def test_what_an_error_of_the_storage_says_has_no_key_in_it(bucket, monkeypatch):

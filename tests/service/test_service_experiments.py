@@ -109,6 +109,7 @@ def test_its_own_project_is_a_file_wherever_the_persons_is(
     model: ScriptedServer, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LETTA_STORE", "postgresql://nobody@127.0.0.1:1/none")
+    monkeypatch.setenv("LETTA_INDEX", "no place at all")
     assert [*tell(runner.run(planned(), folder)).values()] == [True] * len(NAMES)
 
 

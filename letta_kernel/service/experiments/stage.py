@@ -66,7 +66,7 @@ class Stage:
             self.service = project
             self._clear()
         else:
-            self.service = AgentService(results.work, store="")
+            self.service = AgentService(results.work, store="", index="")
 
     def close(self) -> None:
         """Let go of the project that was made for it."""
