@@ -161,11 +161,17 @@ class Storage:
             raise
 
     def when_back(self, work: Callable[[], None]) -> None:
-        """Have a method called once the storage answers again; not at all if it answers now."""
+        """Have a method called, on another thread, once the storage answers again or may be tried again."""
+        method = weakref.WeakMethod(work)
         with self._guard:
             if self._away:
                 self._waiting = [one for one in self._waiting if one() not in (None, work)]
-                self._waiting.append(weakref.WeakMethod(work))
+                self._waiting.append(method)
+                return
+        pause = max(self._until - time.monotonic(), _PAUSES[0])
+        timer = threading.Timer(pause, lambda: (again := method()) and again())
+        timer.daemon = True
+        timer.start()
 
     def failure(self, error: Exception, writing: bool = False) -> IndexBrokenError:
         """Return what an error of LanceDB means here; that the storage is away is said once."""

@@ -233,7 +233,7 @@ class VectorTable:
         return storage.options is None or storage.probe() is None
 
     def when_back(self, work: Callable[[], None]) -> None:
-        """Have a method called once the place of the tables answers again, if it does not now."""
+        """Have a method called once the place of the tables answers again, or may be tried again."""
         self._keeper.storage.when_back(work)
 
     def size(self) -> int:

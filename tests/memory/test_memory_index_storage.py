@@ -237,7 +237,7 @@ def test_what_waited_is_taken_in_by_itself_once_the_storage_is_back(project, gat
     until(lambda: ids_in_or_none(archive) == stored_ids(project.database))
     gate.shut()
     archive.insert(ADA, "the walrus sings at noon")
-    until(lambda: remote()._away)
+    until(lambda: remote()._waiting)
     assert contents(archive.search(ADA, "walrus", top_k=1)) == ["the walrus sings at noon"]
     gate.open = True
     asked_again()  # nobody searches, and nothing is new
