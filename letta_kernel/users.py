@@ -128,7 +128,13 @@ def is_own(user_id: str) -> bool:
 
 def checked_name(name: str) -> str:
     """Return *name* if a person may be called so; `InvalidInputError` if not."""
-    if NAME.fullmatch(name) is None or name in _TAKEN or name.startswith("pg_") or ".." in name:
+    if (
+        NAME.fullmatch(name) is None
+        or name in _TAKEN
+        or name.startswith("pg_")
+        or ".." in name
+        or name.endswith(".")
+    ):
         raise InvalidInputError(
             f"A person cannot be called {name!r:.100}: 1 to 48 of a-z, 0-9, '.', '_', '-', the first a letter "
             "or digit."

@@ -86,7 +86,7 @@ def remove(
     yes: bool = YES,
     people: str | None = PEOPLE,
 ) -> Answer:
-    """Take a person out: tokens, and the project with all its agents, unless --keep."""
+    """Take a person out: tokens, what others granted, and the project with all its agents, unless --keep."""
     homes = _homes(people)
     for registry in _registry(people):
         registry.people.retrieve(name)
@@ -105,10 +105,14 @@ def remove(
             with homes.open(name) as service:
                 service.store.discard_index()
         registry.people.remove(name)
+        _revoke_all(homes, [one.name for one in registry.people.list()], name)
         if not keep:
             homes.remove(name)
     kept = " Their project is left where it is." if keep else ""
-    return Answer(f"{name} is removed, with their tokens.{kept}", {"person": name, "kept": keep})
+    return Answer(
+        f"{name} is removed, with their tokens and what was granted to them.{kept}",
+        {"person": name, "kept": keep},
+    )
 
 
 @command(None, "people token", group=GROUP)
@@ -213,6 +217,14 @@ def report(
         writer.writerows([columns, *rows])
         return Answer(text.getvalue().rstrip("\n"), data, raw=True)
     return Answer(data=data, rows=lambda: Rows(columns, rows, "Nobody ran anything."))
+
+
+def _revoke_all(homes: Homes, owners: list[str], guest: str) -> None:
+    """Take back what others granted to somebody: who is called so later begins with nothing."""
+    found = homes.granted(owners, guest)
+    for owner in owners if found is None else sorted({one[0] for one in found}):
+        with homes.open(owner) as service:
+            service.grants.revoke_all(guest)
 
 
 def _homes(people: str | None) -> Homes:

@@ -61,7 +61,8 @@ def create_app(
     """
     project = None if service is None else Project(service, host_of=host_of)
 
-    readiness = Readiness([project] if project is not None else [])
+    directory = directory or Directory(project)
+    readiness = Readiness([project] if project is not None else [], directory.drain)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -88,7 +89,7 @@ def create_app(
     app.state.address = settings.SERVER_ADDRESS() or address
     app.state.prefix = prefix
     app.state.readiness = readiness
-    app.state.directory = directory = directory or Directory(project)
+    app.state.directory = directory
     errors.install(app)
     for router in ROUTERS:
         app.include_router(router, prefix=f"{prefix}/v1", responses=errors.RESPONSES)

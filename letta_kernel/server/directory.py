@@ -82,6 +82,10 @@ class Directory:
     def refresh(self) -> None:
         """Read who there is, and what they grant, anew the next time that is asked for."""
 
+    def drain(self) -> Sequence[Any]:
+        """Let no run begin any more in what is opened from now on; return the projects that are open."""
+        return ()
+
     def close(self) -> None:
         """Let go of what this has opened."""
 

@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from letta_kernel import users
@@ -56,6 +56,7 @@ class PeopleDirectory(Directory):
         self._names: tuple[float, frozenset[str]] = (0.0, frozenset())
         self._shared: dict[str, tuple[float, list[Shared]]] = {}  # by guest, and when that was read
         self._known: dict[str, tuple[str, list[Shared]]] | None = None
+        self._draining = False
         self._ending = threading.Event()
         self._sweeper = threading.Thread(target=self._sweep, name="letta-people", daemon=True)
         self._sweeper.start()
@@ -88,6 +89,9 @@ class PeopleDirectory(Directory):
                 with users.acting(Actor(owner, owner)):
                     project = Project(self._homes.open(owner))
                 project.service.runs.admit(Quotas(self.people, owner, self.found))
+                if self._draining:
+                    project.live.drain()
+                    project.service.deliveries.rest()
             self._open[owner] = project
             self._asked[owner] = time.monotonic()
             return project
@@ -149,6 +153,16 @@ class PeopleDirectory(Directory):
             ) as error:  # one project that cannot be read keeps nobody from the others
                 log.warning("letta: what %s grants cannot be read: %s", owner, error.text)
         return found
+
+    def drain(self) -> Sequence[Project]:
+        """Let no run begin any more in what is opened from now on; return the projects that are open.
+
+        None of them is closed any more for being idle: what goes on in it is waited for.
+        """
+        with self._lock:
+            self._draining = True
+            self._ending.set()
+            return list(self._open.values())
 
     def close(self) -> None:
         """End the runs and let go of every project."""

@@ -39,14 +39,20 @@ class Readiness:
     Parameters
     ----------
     projects : those it serves from the start.
+    closing : called once it is to end: begins nothing more, and returns the projects that are open besides.
 
     Attributes
     ----------
     state : ``starting`` until it is warm, then ``ready``; ``draining`` once it is to end.
     """
 
-    def __init__(self, projects: Sequence[Project] = ()) -> None:
+    def __init__(
+        self,
+        projects: Sequence[Project] = (),
+        closing: Callable[[], Sequence[Project]] = lambda: (),
+    ) -> None:
         self.projects = [*projects]
+        self._last_call = closing
         self.state: State = "starting"
         self._closing = threading.Event()
         self._lock = threading.Lock()
@@ -82,6 +88,7 @@ class Readiness:
         with self._lock:
             self.state = "draining"
         self._closing.set()
+        self.projects += [one for one in self._last_call() if one not in self.projects]
         for project in self.projects:
             project.live.drain()
             project.service.deliveries.rest()

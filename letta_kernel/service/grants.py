@@ -100,6 +100,17 @@ class Grants:
 
         return self._core.do(work)
 
+    def revoke_all(self, user: str) -> int:
+        """Take back all that somebody may in this project; return of how many agents that was."""
+
+        def work(tx: Tx) -> int:
+            found = [one for one in grants.list_all(tx) if one.guest == user]
+            for one in found:
+                grants.delete(tx, one.id)
+            return len(found)
+
+        return self._core.do(work)
+
     def find(self, agent_id: str, user: str) -> Grant | None:
         """Return what *user* may with the agent of this id; None if that is nothing."""
         return next((o for o in self.list() if (o.agent_id, o.guest) == (agent_id, user)), None)

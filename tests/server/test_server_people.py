@@ -15,7 +15,9 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from letta_kernel.errors import QuotaError, StoreError
+from letta_kernel.server.errors import DrainingError
 from letta_kernel.server.people import PeopleDirectory
+from letta_kernel.server.readiness import INTERRUPTED, Readiness
 from letta_kernel.service.homes import FolderHomes
 from letta_kernel.users import Actor, acting
 
@@ -193,6 +195,35 @@ def test_a_folder_that_leads_elsewhere_is_nobodys(tmp_path: Path) -> None:
     (tmp_path / "people" / "eve").symlink_to(tmp_path / "people" / "ann")
     with pytest.raises(StoreError, match="leads out"):
         homes.open("eve")
+
+
+def test_a_server_that_is_to_end_brings_every_project_to_an_end(
+    tmp_path: Path, scripted: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    homes = FolderHomes(tmp_path / "people")
+    directory = PeopleDirectory(homes)
+    try:
+        for name in ("ann", "bob"):
+            directory.people.add(name)
+            homes.make(name)
+        project = directory.of("ann")
+        assert project is not None
+        project.service.agents.create("ada", model="openai/scripted")
+        scripted.hang_mid_stream(600)
+        with acting(Actor("ann", "ann")):
+            run = project.live.start("ada", "go on")
+        monkeypatch.setenv("LETTA_DRAIN", "0")
+        Readiness((), directory.drain).drain()
+        assert run.over.wait(60)
+        assert project.service.runs.retrieve(run.id).error == INTERRUPTED
+        for name in ("ann", "bob"):  # open already, and opened only now
+            found = directory.of(name)
+            assert found is not None
+            with pytest.raises(DrainingError):
+                found.live.start("ada", "again")
+        assert directory.people.used("ann")[2] == 0
+    finally:
+        directory.close()
 
 
 def test_runs_of_a_server_that_died_are_counted_from_their_project(

@@ -27,6 +27,10 @@ def test_rights_are_granted_replaced_and_taken_back(service: AgentService) -> No
         service.grants.revoke("ada", "bop")
     service.grants.revoke("ada", "bob")
     assert [one.guest for one in service.grants.list("ada")] == ["cleo"]
+    service.agents.create("bea")
+    service.grants.grant("bea", "cleo", "talk")
+    assert service.grants.revoke_all("cleo") == 2, "somebody has gone for good"
+    service.grants.grant("ada", "cleo", "read")
     service.agents.delete("ada")
     assert service.grants.list() == []
 
