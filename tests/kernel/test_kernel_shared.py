@@ -74,6 +74,11 @@ def test_an_agent_of_somebody_else_s_in_cells(bob: Notebook, server: ScriptedSer
     assert ran.answer == "Good morning, Bob."
     assert ran.run["agent"] == ADA
     assert server.requests[-1]["messages"][-1]["content"] == "Good morning, 2 of you."
+    assert bob.complete("%%agent ann") == bob.complete("%agent use ann") == [ADA]
+    assert bob.complete("%agent show --agent ann") == []  # where it is a word by position
+    assert bob.complete("%agent history --agent ann") == [ADA]
+    assert bob.complete("%agent delete ann") == []  # which is its owner's
+    assert bob.complete("%agent grant ada an") == ["ann"]
     history = bob.run("%agent history").text
     assert "Good morning, Bob." in history
     shown = bob.run("%agent show").text

@@ -25,6 +25,7 @@ from letta_kernel.messages import (
 from letta_kernel.records import Tool
 from letta_kernel.remote import SharedAgentError, SharedAgents, shared_agents
 from letta_kernel.remote import run as remote_run
+from letta_kernel.remote.offered import offered
 from letta_kernel.service import AgentService
 
 ADA = "ann/ada"
@@ -249,6 +250,15 @@ def test_the_environment_says_where_and_who(monkeypatch: pytest.MonkeyPatch) -> 
     found = shared_agents()
     assert found is not None
     assert found._token == "my-own"
+
+
+def test_who_types_does_not_wait_for_a_server_that_says_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("LETTA_SERVER", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        monkeypatch.setenv("LETTA_SERVER_TOKEN", "x")
+        assert offered().shared == ()  # else it would wait for as long as this test may
 
 
 @contextmanager
