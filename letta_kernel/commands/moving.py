@@ -59,12 +59,12 @@ def _move(door: Terminal, to: str, dry_run: bool) -> Answer:
 def _back(door: Terminal, yes: bool) -> Answer:
     from letta_kernel.service import moving
 
-    question = f"Go on in {door.home}, without what was done where the project is now?"
+    question = f"Go on in {door.where}, without what was done where the project is now?"
     if not door.confirmed(question, yes):
         return Answer(notes=["Nothing was changed."], code=1)
     other = moving.back(door.home)
     return Answer(
-        f"The project in {door.home} can be written again; that in {other} is another one now.",
+        f"The project in {door.where} can be written again; that in {other} is another one now.",
         {"home": door.home, "other": other},
     )
 
