@@ -5,12 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from scripted_server import ScriptedServer
 from server_bench import Server, serving
 from token_field import Field, fields
 
 from letta_kernel.service import AgentService
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _patience() -> Iterator[None]:
+    """Wait longer than httpx's five seconds for an answer, which a crowded machine may need."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(httpx._config.DEFAULT_TIMEOUT_CONFIG, "read", 60.0)
+        yield
 
 
 @pytest.fixture

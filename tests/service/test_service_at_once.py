@@ -137,9 +137,7 @@ def test_what_another_has_written_is_in_the_next_request(
         return json.dumps(scripted.requests[-1])
 
     assert "old words" in asked("One.")
-    assert '"add"' not in asked(
-        "Two."
-    )  # nothing was written meanwhile: what is known is used, if it may be
+    assert '"add"' not in asked("Two.")
     other.blocks.update(notes.id, value="new words")
     assert "new words" in asked("Three.")
     tool = other.tools.upsert(Tool(**schema, source=ADD))

@@ -217,9 +217,8 @@ def test_the_stop_button_at_any_moment_leaves_no_doubt(notes: Database) -> None:
 
     def work(tx: Tx) -> int:
         note(tx, number)
-        if (
-            number % 4 == 3
-        ):  # on a busy machine all others may be done, or not begun, when it strikes
+        # On a busy machine all others may be done, or not begun, when it strikes.
+        if number % 4 == 3:
             time.sleep(60)  # it ends this
         return number
 
