@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import psycopg
@@ -12,9 +13,10 @@ from postgres import Cluster
 from scripted_server import ScriptedServer
 
 from letta_kernel.errors import ConflictError, InvalidInputError
+from letta_kernel.server.people import PeopleDirectory
 from letta_kernel.service import AgentService
 from letta_kernel.service.homes import SchemaHomes
-from letta_kernel.store import pg_people
+from letta_kernel.store import migrations, pg_people
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +102,57 @@ def test_what_is_there_is_not_taken_over_and_what_is_removed_is_gone(people: Peo
     for name in ('a"; DROP SCHEMA ann; --', "pg_x", "letta_people", "0abc", "Ann"):
         with pytest.raises(InvalidInputError):
             people.directory.people.add(name) and homes.make(name)
+
+
+def test_projects_are_brought_up_to_date_one_by_one_as_they_are_used(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with cluster.connect() as admin:
+        admin.execute("CREATE DATABASE upgraded TEMPLATE template0 ENCODING 'UTF8'")
+    homes = SchemaHomes(cluster.url(database="upgraded"), tmp_path / "people")
+    with closing(PeopleDirectory(homes)) as before:
+        for name in ("dora", "evan", "fay"):
+            before.people.add(name)
+            homes.make(name)
+    old = len(migrations.MIGRATIONS)
+    step = "ALTER TABLE agents ADD COLUMN of_tomorrow text DEFAULT ''"
+    monkeypatch.setattr(migrations, "MIGRATIONS", [*migrations.MIGRATIONS, step])
+    with cluster.connect("upgraded") as admin:
+
+        def versions() -> dict[str, int]:
+            text = "SELECT version FROM {}.schema_version"
+            return {one: admin.execute(text.format(one)).fetchone()[0] for one in homes_of}
+
+        homes_of = ("dora", "evan", "fay")
+        admin.execute("ALTER TABLE evan.agents ADD COLUMN of_tomorrow int")  # not by us
+        with ScriptedServer() as scripted, serving_people(homes, scripted) as people:
+            for name in homes_of:
+                people.add(name)
+            assert versions() == dict.fromkeys(homes_of, old), "nothing is done before it is needed"
+            assert people.ask("dora", "get", "/v1/agents").json() == []
+            assert versions() == {"dora": old + 1, "evan": old, "fay": old}
+            refused = people.ask("evan", "get", "/v1/agents")
+            assert refused.status_code >= 500
+            assert "of_tomorrow" in refused.json()["detail"]
+            assert people.ask("fay", "get", "/v1/agents").json() == []
+            assert people.ask("dora", "get", "/v1/me").status_code == 200
+            assert versions() == {"dora": old + 1, "evan": old, "fay": old + 1}
+            admin.execute("ALTER TABLE evan.agents DROP COLUMN of_tomorrow")
+            assert people.ask("evan", "get", "/v1/agents").json() == [], "without another start"
+            assert versions()["evan"] == old + 1
+
+
+def test_what_is_granted_is_found_in_more_schemas_than_one_statement_may_name(
+    people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pg_people, "_AT_ONCE", 2)
+    for name in ("hal", "ida", "joe"):
+        people.add(name)
+        people.agent(name, f"of {name}")
+        people.grant(name, f"of {name}", "kay", "talk")
+    people.add("kay")
+    shared = people.ask("kay", "get", "/v1/me").json()["shared"]
+    assert [one["agent"] for one in shared] == ["hal/of hal", "ida/of ida", "joe/of joe"]
 
 
 def test_addresses_keep_their_parts() -> None:
