@@ -52,10 +52,13 @@ def keep(tx: Tx, one: Configuration, own: Sequence[Tool]) -> str:
     name = name_of(one)
     if tx.one("SELECT 1 FROM configurations WHERE id = $1", (name,)) is None:
         moment = now()
-        for tool in own:
+        tools = {version(tool): dump(tool.model_dump(mode="json")) for tool in own}
+        if tools:
             tx.execute(
-                "INSERT INTO tool_versions VALUES ($1, $2, $3) ON CONFLICT (id) DO NOTHING",
-                (version(tool), dump(tool.model_dump(mode="json")), moment),
+                "INSERT INTO tool_versions (id, tool, created_at) SELECT id, CAST(tool AS json),"
+                " $3::timestamptz FROM (SELECT unnest($1::text[]) AS id, unnest($2::text[]) AS tool)"
+                " AS given ON CONFLICT (id) DO NOTHING",
+                (list(tools), list(tools.values()), moment),
             )
         tx.execute(
             "INSERT INTO configurations VALUES ($1, $2, $3) ON CONFLICT (id) DO NOTHING",

@@ -16,7 +16,7 @@ def test_a_step_is_explained_over_rest(server: Server) -> None:
     server.scripted.say("Noted.")
     list(service.runs.send("ada", "I like figs."))
     [first, last] = service.steps.list(agent_id=ada.id, newest_first=False)
-    with httpx.Client(base_url=f"{server.url}/v1", headers=server.headers) as client:
+    with httpx.Client(base_url=f"{server.url}/v1", headers=server.headers, timeout=60) as client:
         told = client.get(f"/steps/{first[0].id}/explain").json()
         assert client.get(f"/steps/{last[0].id}/explain").json()["said"] == "Noted."
         assert client.get("/steps/step-none/explain").status_code == 404
