@@ -6,13 +6,15 @@ import time
 from collections.abc import Generator
 from contextlib import suppress
 
+from letta_kernel import users
 from letta_kernel.agent.agent import Live
 from letta_kernel.errors import AgentBusyError, InvalidInputError, LettaError
 from letta_kernel.messages import Event, Notice, RunEnded, RunQueued, Usage
 from letta_kernel.models.base import Cancel
 from letta_kernel.records import AgentState, Run
 from letta_kernel.service.asking import AskedBy
-from letta_kernel.store import agents, lease
+from letta_kernel.stop_reasons import StopReason
+from letta_kernel.store import agents, grants, lease
 from letta_kernel.store.database import Database, Tx
 
 _INTERVAL = 0.5  # seconds between two looks at the store
@@ -55,6 +57,24 @@ class QueuedRun:
             for event in self._stopped(where):
                 tell(event)
             raise
+
+    def taken_back(self) -> str | None:
+        """Return what keeps a guest from beginning, now that it is their turn; None: nothing does.
+
+        They may have waited for hours, and what was granted to them be taken back.
+        """
+        guest = users.guest()
+        if guest is None:
+            return None
+        user = users.current_user()
+        found = self._database.run(lambda tx: grants.find(tx, guest.agent_id, user))
+        if found is not None and not {"talk", "write"}.isdisjoint(found.rights):
+            return None
+        return f"What was granted to {user} was taken back while this waited: nothing was sent."
+
+    def refused(self, why: str) -> RunEnded:
+        """Return the end of a run that was not let begin."""
+        return self._end("error", why)
 
     def leave(self) -> None:
         """Leave the queue, if the run is still in it."""
@@ -100,12 +120,16 @@ class QueuedRun:
         )
 
     def _stopped(self, where: str | None) -> tuple[Notice, RunEnded]:
-        ended = RunEnded(
+        said = f"Stopped waiting for {where or 'its turn'}: nothing was sent."
+        return Notice(text=said), self._end("cancelled")
+
+    def _end(self, reason: StopReason, error: str | None = None) -> RunEnded:
+        return RunEnded(
             run_id=self._run.id,
-            stop_reason="cancelled",
+            stop_reason=reason,
+            error=error,
             steps=0,
             usage=Usage(),
             seconds=0.0,
             model=self._run.model,
         )
-        return Notice(text=f"Stopped waiting for {where or 'its turn'}: nothing was sent."), ended

@@ -173,6 +173,10 @@ class Runner:
                     )
                     if not (yield from queued.wait(switch, tell)):
                         return
+                    if why := queued.taken_back():
+                        tell(refused := queued.refused(why))
+                        yield refused
+                        return
                 # Whoever had the agent may have changed it, and its memory.
                 state = self._core.do(partial(self._again, state))
                 run.created_at = now()

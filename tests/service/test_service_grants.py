@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from agent_bench import Bench
+from agent_bench import Bench, ended
 
 from letta_kernel.errors import InvalidInputError, NotFoundError
 from letta_kernel.records import Tool, ToolRule
@@ -130,6 +130,25 @@ def test_a_guest_never_waits_for_a_word_on_what_is_not_theirs(bench: Bench) -> N
             list(bench.service.runs.send("ada", "note it", conversation=thread.id))
         assert bool(bench.service.runs.pending("ada", thread.id)) is waits
     assert "x" not in bench.service.blocks.retrieve("human", agent="ada").value
+
+
+def test_what_was_taken_back_while_a_run_waited_is_not_sent(bench: Bench) -> None:
+    service = bench.service
+    ada = service.agents.create("ada")
+    service.grants.grant("ada", "bob", "write")
+    going = service.runs.send("ada", "the owner's own")
+    next(going)
+    guest = Guest(ada.id, frozenset({"read", "talk", "write"}))
+    with acting(Actor("bob", "ann", guest)):
+        waiting = service.runs.send("ada", "bob's", wait="here")
+        assert next(waiting).type == "run_queued"
+        service.grants.revoke("ada", "bob")
+        list(going)
+        end = ended(list(waiting))
+    assert (
+        end.error == "What was granted to bob was taken back while this waited: nothing was sent."
+    )
+    assert "bob's" not in [one.content for one in service.messages.list("ada")]
 
 
 def test_an_agent_file_says_who_spoke(bench: Bench) -> None:
