@@ -36,7 +36,21 @@ def test_a_person_may_be_called(name: str) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        *("", "Ann", "a/b", "a b", ".ann", "-ann", "a'b", 'a"b', "a;b", "а" + "nn", "a\nb", "a..b"),
+        *(
+            "",
+            "Ann",
+            "a/b",
+            "a b",
+            ".ann",
+            "-ann",
+            "a'b",
+            'a"b',
+            "a;b",
+            "а" + "nn",
+            "a\nb",
+            "a..b",
+            "ann.",
+        ),
         *("public", "pg_ann", "postgres", "letta_people", "ann\n", "ａ" + "nn", "a%2fb", "a" * 49),
     ],
 )

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
+import httpx
 import pytest
 from people_bench import People, serving_people
 from scripted_server import ScriptedServer
@@ -187,6 +188,30 @@ def test_grants_of_another_process_are_seen(people: People, tmp_path: Path) -> N
         until(lambda: "bob/elsewhere" in people.ask("cleo", "get", "/v1/me").text)
     finally:
         directory._most, directory._idle = 64, before
+
+
+def test_another_server_of_the_same_persons_tells_and_ends_a_guests_run(people: People) -> None:
+    ada = people.agent("ann", "both")
+    people.grant("ann", "both", "bob", "talk")
+    people.scripted.hang_mid_stream(600)
+    begun = people.ask("bob", "post", f"/v1/agents/{ada}/messages/async", json={"input": "x"})
+    run = begun.json()["id"]
+    with serving_people(people.homes, people.scripted) as other:
+        other.tokens = people.tokens
+        url, headers = (
+            f"{other.url}/v1/runs/{run}/stream",
+            {"Authorization": f"Bearer {people.tokens['bob']}"},
+        )
+        with httpx.stream("POST", url, headers=headers, json={}, timeout=60) as stream:
+            lines = stream.iter_lines()
+            assert stream.status_code == 200
+            done = other.ask(
+                "bob", "post", "/v1/agents/ann%2Fboth/messages/cancel", json={"run_ids": [run]}
+            )
+            assert (done.status_code, done.json()) == (200, {run: "cancelled"})
+            assert "cancelled" in "".join(lines)
+        assert other.ask("cleo", "get", f"/v1/runs/{run}").status_code == 404
+    until(lambda: people.ask("bob", "get", "/v1/me").json()["quota"]["runs_going"] == 0)
 
 
 def test_a_folder_that_leads_elsewhere_is_nobodys(tmp_path: Path) -> None:
