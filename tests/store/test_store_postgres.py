@@ -182,6 +182,11 @@ def test_a_store_of_a_newer_version(place: Place) -> None:
     assert "newer" in refusal(lambda: place.database().run(names))
 
 
+def test_a_server_that_is_too_old(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("letta_kernel.store.pg_connection._OLDEST", 99)
+    assert "needs 99 or later" in refusal(lambda: place.database().run(names))
+
+
 def test_a_migration_that_fails_changes_nothing(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
