@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import signal
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import every_table
 import move_child
 import postgres
 import pytest
+from full_disk import FullDisk
 from postgres import Cluster
 from store_children import children
 
@@ -84,6 +86,65 @@ def test_killed_at_every_moment_it_goes_on_and_all_is_there(
     others = random.Random(11).sample(range(1, all_of_them - 3), k=60)
     for number, moment in enumerate([*last, *others]):
         ways.go_on(way, str(number), moment)
+
+
+@pytest.mark.duckdb
+@pytest.mark.slow
+def test_a_full_disk_is_named_and_the_move_goes_on_when_there_is_room(tmp_path: Path) -> None:
+    home, new, full = every_table.fill(tmp_path / "home").parent, tmp_path / "new", FullDisk()
+
+    def look(share: float, told: str) -> None:
+        if share > 0.2 and not full_since:
+            full_since.append(share)
+            full.fill(8192)
+
+    full_since: list[float] = []
+    try:
+        with pytest.raises(StoreError) as caught:
+            Move(home, str(new), "").run(look)
+    finally:
+        full.free()
+    assert "\n" not in str(caught.value)
+    assert "full" in str(caught.value) or "space" in str(caught.value)
+    assert is_writable((home, ""))
+    assert not is_writable((new, ""))
+    move_child.move(home, str(new))
+    assert digests((home, "")) == digests((new, ""))
+
+
+@pytest.mark.duckdb
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["to a server", "from a server"])
+def test_a_server_that_dies_half_way_is_named_and_the_move_goes_on(
+    way: str, tmp_path: Path
+) -> None:
+    folder = Path(tempfile.mkdtemp(prefix="letta-pg-", dir="/tmp"))
+    cluster = Cluster(folder, durable=True)
+    cluster.make()
+    cluster.start()
+    try:
+        source, target, to = Ways(tmp_path, cluster).places(way, "home")
+        for at in (0.1, 0.4, 0.6, 0.95):  # copying, and comparing
+            dead: list[float] = []
+
+            def look(share: float, told: str, at: float = at, dead: list[float] = dead) -> None:
+                if share >= at and not dead:
+                    dead.append(share)
+                    cluster.stop()
+
+            with pytest.raises(StoreError) as caught:
+                Move(source[0], to, source[1]).run(look)
+            assert "\n" not in str(caught.value)
+            cluster.start()
+            assert is_writable(source)
+            put(source, f"UPDATE agents SET description = 'at {at}'")
+            assert not is_writable(target)
+        move_child.move(source[0], to, source[1])
+        assert is_writable(target)
+        assert not is_writable(source)
+        assert digests(source) == digests(target)
+    finally:
+        cluster.remove()
 
 
 def killed(source: Place, to: str, moment: int) -> None:

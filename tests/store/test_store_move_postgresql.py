@@ -147,6 +147,30 @@ def test_a_move_that_fails_lets_go(
     database.close()
 
 
+def test_places_that_are_none_are_left_as_they_are(
+    ours: tuple[Path, str], tmp_path: Path, url: Callable[[], str]
+) -> None:
+    """One that has agents, and one of a newer version."""
+    home, store = ours
+    there, newer = url(), url()
+    database = Database(home, store=there)
+    database.run(lambda tx: agents.add(tx, AgentState(name="ada")))
+    database.close()
+    with pytest.raises(
+        InvalidInputError, match=r"There is a project in .* already \(1 rows in agents"
+    ):
+        Move(home, there, store).run(quiet)
+    put("free", home=home, store=there)
+    put("a", home=home, store=newer)
+    database = Database(home, store=newer)
+    database.run(lambda tx: tx.execute("UPDATE schema_version SET version = version + 1"))
+    database.close()
+    for source, target in ((store, newer), (newer, store)):
+        with pytest.raises(StoreError, match=r"was written by a newer letta-kernel"):
+            Move(home, target, source).run(quiet)
+    put("free", home=home, store=store)
+
+
 def test_what_postgresql_does_not_take_is_named(
     ours: tuple[Path, str], tmp_path: Path, url: Callable[[], str]
 ) -> None:
