@@ -23,8 +23,12 @@ from letta_kernel.errors import HiddenLibraryError
 _lock = threading.Lock()
 _imports: dict[str, _Import] = {}
 
-# litellm reads these while it is imported: no cost map from the network, no .env file.
-_ENVIRONMENT = {"LITELLM_MODE": "PRODUCTION", "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
+# They are read while the library is imported. litellm: no cost map from the network, no .env file. LanceDB:
+# what it would write into a person's terminal when a storage is away is said by us, once.
+_ENVIRONMENT = {
+    "litellm": {"LITELLM_MODE": "PRODUCTION", "LITELLM_LOCAL_MODEL_COST_MAP": "True"},
+    "lancedb": {"LANCEDB_LOG": "error"},
+}
 _LEFT_BEHIND = ("TIKTOKEN_CACHE_DIR",)  # litellm sets it while it is imported
 
 
@@ -69,12 +73,12 @@ def freeze() -> None:
 
 @contextmanager
 def _environment(library: str) -> Iterator[None]:
-    """Set the variables that litellm reads while it is imported, and put them back."""
-    if library != "litellm":
+    """Set the variables that a library reads while it is imported, and put them back."""
+    if library not in _ENVIRONMENT:
         yield
         return
-    before = {name: os.environ.get(name) for name in (*_ENVIRONMENT, *_LEFT_BEHIND)}
-    for name, value in _ENVIRONMENT.items():
+    before = {name: os.environ.get(name) for name in (*_ENVIRONMENT[library], *_LEFT_BEHIND)}
+    for name, value in _ENVIRONMENT[library].items():
         os.environ.setdefault(name, value)
     try:
         yield
