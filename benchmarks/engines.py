@@ -252,7 +252,7 @@ def row(cell: dict[str, Any]) -> list[str]:
     cpu = f"{cell['cpu_ms']:.1f}"
     cpu += f" + {cell['engine_cpu_ms']:.1f}" if cell["engine"] == "PostgreSQL" else ""
     return [
-        f"{cell['count']} {cell['part']}, {cell['engine']}",
+        f"{cell['part']}, {cell['count']}: {cell['engine']}",
         f"{cell['turns_s']:.1f}",
         *(report.milliseconds(cell[key]) for key in ("median_ms", "p99_ms", "worst_ms")),
         f"{cell['of_floor']:.2f}",
@@ -263,7 +263,7 @@ def row(cell: dict[str, Any]) -> list[str]:
 
 
 def aligned(cells: list[str]) -> str:
-    return f"{cells[0]:26}" + "".join(f"{one:>14}" for one in cells[1:])
+    return f"{cells[0]:26}" + "".join(f"{one:>16}" for one in cells[1:])
 
 
 def write_docs(found: dict[str, Any]) -> None:
@@ -277,8 +277,8 @@ def write_docs(found: dict[str, Any]) -> None:
         for part, name in names.items()
     }
     for key, title in (
-        ("turns_s", "turns a second"),
-        ("worst_ms", "the longest that a turn took, in milliseconds"),
+        ("turns_s", "turns a second (logarithmic)"),
+        ("worst_ms", "the longest that a turn took, in milliseconds (logarithmic)"),
     ):
         values = {
             engine: [cell[key] for cell in shown if cell["engine"] == engine] for engine in ENGINES

@@ -298,7 +298,7 @@ def throughput_table(engines: dict[str, Any]) -> str:
             thinks = 2.0 if cell["part"] == "people" else 0.0
             predicted = many_queues.closed(cell["count"], busy, rests + thinks)
             error = f"{100 * (predicted / cell['turns_s'] - 1):+.0f} %" if cell["turns_s"] else ""
-            label = f"{cell['count']} {cell['part']}, {engine}"
+            label = f"{cell['part']}, {cell['count']}: {engine}"
             rows.append([label, f"{predicted:.1f}", f"{cell['turns_s']:.1f}", error])
     return report.table(("turns a second", "predicted", "measured", "error"), rows)
 
