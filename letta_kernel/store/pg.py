@@ -270,7 +270,7 @@ class PgDriver(Driver):
         """
         if connection in self._ready:
             return None
-        with self._told():
+        with self._told(again=True):
             refusal = pg_connection.bring_up_to_date(
                 connection, self._address, self._schema, known=self._exists
             )
@@ -315,12 +315,15 @@ class PgDriver(Driver):
             self._schema = str(row[0]) if row else ""
 
     @contextlib.contextmanager
-    def _told(self) -> Iterator[None]:
+    def _told(self, *, again: bool = False) -> Iterator[None]:
+        """Raise errors that say what to do; *again*: of who meets others a `Conflict`, which is tried again."""
         try:
             yield
         except psycopg.Error as error:
             explained = pg_errors.explain(error, self.where)
-            if isinstance(explained, ConnectionLost | Conflict):
+            if isinstance(explained, Conflict) and not again:
+                explained = explained.given_up()
+            elif isinstance(explained, ConnectionLost):
                 explained = UnreachableError(
                     f"The connection to {self.where} broke ({explained}): try again."
                 )

@@ -396,6 +396,19 @@ def test_who_meets_a_lock_of_a_stranger_is_told_in_time(notes: Database, place: 
     assert numbers(notes) == [2]
 
 
+def test_who_finds_a_project_being_made_waits(place: Place) -> None:
+    lock = f"hashtext('letta-kernel {place.name}')"
+    hasty, patient = place.database(timeout=0.3), place.database()
+    waiting = threading.Thread(target=patient.run, args=(names,))
+    with place.cluster.connect() as stranger:
+        stranger.execute(f"SELECT pg_advisory_lock({lock})")
+        assert "pg_locks" in refusal(lambda: hasty.run(names))
+        waiting.start()
+        stranger.execute(f"SELECT pg_advisory_unlock({lock})")
+    waiting.join()
+    assert patient.run(names) == hasty.run(names) == []
+
+
 def test_a_role_that_has_all_its_connections(cluster: Cluster, place: Place) -> None:
     place.do(
         "CREATE ROLE few_{0} LOGIN CONNECTION LIMIT 1; CREATE SCHEMA {0} AUTHORIZATION few_{0}"
@@ -405,6 +418,7 @@ def test_a_role_that_has_all_its_connections(cluster: Cluster, place: Place) -> 
     other = place.database(timeout=0.3, user=f"few_{place.name}")
     assert "no connection left" in refusal(lambda: other.run(names))
     one.close()
+    place.wait_until_alone()  # the server takes its time
     assert other.run(names) == []
 
 
