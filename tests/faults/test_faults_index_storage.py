@@ -24,7 +24,9 @@ from letta_kernel.store.check import check
 from letta_kernel.store.database import Database
 
 CHILD = Path(__file__).with_name("index_child.py")
-SECONDS = 45
+KEPT = 40  # lines that are kept before it ends, and so many servers killed
+KILLED = 4
+LONGEST = 400.0  # seconds, on a machine that has other things to do
 ADA = "agent-ada"
 
 
@@ -68,9 +70,14 @@ def test_servers_that_are_killed_and_held_up_leave_an_index_that_is_whole(
     chance = random.Random(7)
     children = [Child(home, name, seed) for seed, name in enumerate(("red", "blue", "green"))]
     ended: list[Child] = []
-    ends = time.monotonic() + SECONDS
+    latest = time.monotonic() + LONGEST
+
+    def kept_so_far() -> int:
+        return sum(what == "kept" for child in [*ended, *children] for what, _ in [*child.said])
+
     try:
-        while time.monotonic() < ends:
+        while kept_so_far() < KEPT or len(ended) < KILLED:
+            assert time.monotonic() < latest
             time.sleep(chance.uniform(0.5, 2.5))
             at = chance.randrange(len(children))
             if chance.random() < 0.4:  # longer than its right to write lasts
@@ -78,7 +85,7 @@ def test_servers_that_are_killed_and_held_up_leave_an_index_that_is_whole(
                     os.kill(children[at].process.pid, signal.SIGSTOP)
                     time.sleep(chance.uniform(0.1, 3))
                     os.kill(children[at].process.pid, signal.SIGCONT)
-            elif chance.random() < 0.4:
+            elif chance.random() < 0.4 and children[at].said:  # it has come to work
                 children[at].kill()
                 ended.append(children[at])
                 children[at] = Child(home, f"again{len(ended)}", 100 + len(ended))
@@ -89,7 +96,7 @@ def test_servers_that_are_killed_and_held_up_leave_an_index_that_is_whole(
     print(said)
     assert [child.errors for child in [*ended, *children] if "Traceback" in child.errors] == []
     assert said["missed"] == 0
-    assert said["kept"] > 30
+    assert said["kept"] >= KEPT
     kept = {item for child in [*ended, *children] for what, item in child.said if what == "kept"}
     gone = {item for child in [*ended, *children] for what, item in child.said if what == "deleted"}
     stored = {one.id for one in database.run(lambda tx: passages.page(tx, ADA, limit=100_000))}
