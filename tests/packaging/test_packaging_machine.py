@@ -291,7 +291,7 @@ def test_the_unit_keeps_a_server_on_a_machine(bare: Bare, scripted: Any) -> None
         asked = {"source_code": LOOKS, "name": "look", "args": {"paths": places}}
         seen = talk.post("/v1/tools/run", json=asked).json()["tool_return"]
         assert seen == repr(["Dumplings", *[None] * (len(secrets) + 1)])
-        agent = talk.post("/v1/agents", json={"name": "ada", "model": "openai/scripted"}).json()[
+        agent = talk.post("/v1/agents", json={"name": "eve", "model": "openai/scripted"}).json()[
             "id"
         ]
         scripted.say("Hello.")
@@ -299,7 +299,7 @@ def test_the_unit_keeps_a_server_on_a_machine(bare: Bare, scripted: Any) -> None
         assert talk.post(path, json={"input": "Hi"}).status_code == 200
         assert scripted.received[-1].headers["authorization"] == f"Bearer {secrets['openai']}"
         # The command line has the same agents, whoever root is, and leaves no file of root's.
-        assert "ada" in machine.do("letta-kernel", "agent", "list")
+        assert "eve" in machine.do("letta-kernel", "agent", "list")
         copy = "/var/lib/letta-kernel/today.duckdb"
         machine.do("letta-kernel", "backup", copy)
         others = ("find", "/var/lib/letta-kernel", "!", "-user", "letta", "!", "-name", "menu.txt")
@@ -329,7 +329,7 @@ def test_the_unit_keeps_a_server_on_a_machine(bare: Bare, scripted: Any) -> None
         for text in (*secrets.values(), "Dumplings", "At last", "Slowly"):
             assert text not in told
         # What was there is put back.
-        machine.do("letta-kernel", "agent", "delete", "ada", "--yes")
+        machine.do("letta-kernel", "agent", "delete", "eve", "--yes")
         machine.do("letta-kernel", "restore", copy, "--yes")
         machine.do("systemctl", "start", "letta-kernel")
         until(lambda: not machine.do("letta-kernel-health", fails=True))
