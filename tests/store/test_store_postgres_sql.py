@@ -233,7 +233,10 @@ def test_hidden_columns_are_not_among_those_that_are_read() -> None:
     ],
 )
 def test_a_role_that_may_too_much_is_refused(ann: Person, more: str, less: str, what: str) -> None:
-    ann.do(more)
+    try:
+        ann.do(more)
+    except psycopg.errors.UndefinedObject:
+        pytest.skip("PostgreSQL 13 has no such role")
     try:
         said = ann.refused()
     finally:
