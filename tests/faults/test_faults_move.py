@@ -152,7 +152,7 @@ def killed(source: Place, to: str, moment: int) -> None:
     given = (source[0], to, source[1], moment)
     child = children().Process(target=move_child.move, args=given)  # type: ignore[attr-defined]
     child.start()
-    child.join(60)
+    child.join(900)
     assert child.exitcode == -signal.SIGKILL
 
 
