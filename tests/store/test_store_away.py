@@ -139,6 +139,7 @@ def small_disk(place: Path, size: str) -> Iterator[None]:
         yield
     finally:
         subprocess.run(["umount", place], check=True)
+        place.rmdir()
 
 
 def test_a_full_disk_of_the_server(home: Path) -> None:
