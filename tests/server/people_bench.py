@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import httpx
 from scripted_server import ScriptedServer
 from server_bench import running
 
+from letta_kernel.project import FOLDER
 from letta_kernel.server.app import create_app
 from letta_kernel.server.people import PeopleDirectory
-from letta_kernel.service.homes import Homes
+from letta_kernel.service.homes import REGISTRY, FolderHomes, Homes
 
 TOKEN = "the-operators-own-token"
 
@@ -26,13 +28,17 @@ class People:
     homes: Homes
     directory: PeopleDirectory
     scripted: ScriptedServer
+    web: httpx.Client
     tokens: dict[str, str] = field(default_factory=dict)
+    fresh: Callable[[Path], Path] | None = None  # makes an empty store quicker than the homes do
 
     def add(self, name: str, **how: Any) -> str:
         """Enter a person, or make a further token of theirs; return the token."""
         registry = self.directory.registry
         if name not in {one.name for one in self.directory.people.list()}:
             self.directory.people.add(name)
+            if self.fresh is not None and isinstance(self.homes, FolderHomes):
+                self.fresh(self.homes.root / name / FOLDER)
             self.homes.make(name)
             self.directory.refresh()
         rights = how.pop("rights", "write")
@@ -45,7 +51,7 @@ class People:
         """Ask in the name of a person, or with a token."""
         token = self.tokens.get(name, name)
         headers = {"Authorization": f"Bearer {token}"}
-        return httpx.request(method, f"{self.url}{path}", headers=headers, timeout=60, **how)
+        return self.web.request(method, path, headers=headers, **how)
 
     def agent(self, owner: str, name: str) -> str:
         """Make an agent of a person's; return its id."""
@@ -69,9 +75,14 @@ class People:
 
 @contextmanager
 def serving_people(
-    homes: Homes, scripted: ScriptedServer, make: Callable[..., PeopleDirectory] = PeopleDirectory
+    homes: Homes, scripted: ScriptedServer, fresh: Callable[[Path], Path] | None = None
 ) -> Iterator[People]:
     """Serve the persons of *homes*."""
-    directory = make(homes)
-    with running(create_app(None, token=TOKEN, directory=directory)) as url:
-        yield People(url, homes, directory, scripted, {"operator": TOKEN})
+    if fresh is not None and isinstance(homes, FolderHomes) and not homes.exists():
+        fresh(homes.root / REGISTRY)
+    directory = PeopleDirectory(homes)
+    with (
+        running(create_app(None, token=TOKEN, directory=directory)) as url,
+        httpx.Client(base_url=url, timeout=60) as web,
+    ):
+        yield People(url, homes, directory, scripted, web, {"operator": TOKEN}, fresh)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -24,13 +24,15 @@ from letta_kernel.users import Actor, acting
 
 
 @pytest.fixture(scope="module")
-def people(tmp_path_factory: pytest.TempPathFactory) -> Iterator[People]:
+def people(
+    tmp_path_factory: pytest.TempPathFactory, fresh_project: Callable[[Path], Path]
+) -> Iterator[People]:
     with pytest.MonkeyPatch.context() as patch, ScriptedServer() as scripted:
         patch.setenv("LETTA_MODEL", "openai/scripted")
         patch.setenv("OPENAI_BASE_URL", scripted.url)
         patch.setenv("OPENAI_API_KEY", "test")
         homes = FolderHomes(tmp_path_factory.mktemp("people"))
-        with serving_people(homes, scripted) as found:
+        with serving_people(homes, scripted, fresh_project) as found:
             for name in ("ann", "bob", "cleo"):
                 found.add(name)
             yield found
