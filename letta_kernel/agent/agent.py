@@ -85,7 +85,8 @@ class LettaAgent:
     params : sampling parameters of the model.
     notices : what to tell the person at the start.
     budget : what the run may take.
-    allowed : told what the run has taken, before each further step; returns what keeps it from that.
+    allowed : told what the run has taken, and whether this is its end, at each step; returns what keeps it
+        from another one.
     compaction : what is summarised when the window is full.
     form : what the answer must be; None for free text.
     following : messages to add behind the results of calls that waited, for the same turn to answer.
@@ -114,7 +115,7 @@ class LettaAgent:
         params: dict[str, Any] | None = None,
         notices: Sequence[Notice] = (),
         budget: Budget | None = None,
-        allowed: Callable[[Usage], LettaError | None] | None = None,
+        allowed: Callable[[Usage, bool], LettaError | None] | None = None,
         compaction: Mode = "sliding_window",
         form: AnswerForm | None = None,
         following: Sequence[Message] = (),
@@ -262,15 +263,17 @@ class LettaAgent:
                     nudged = nudged or after is not None
             if reason is None and (error := self.budget.used_up(self._taken())):
                 reason = "max_tokens_exceeded"
-            if reason is None and self.allowed is not None:
-                # Without the runs of others that it asked for: these are counted themselves.
-                error = self.allowed(self._usage + work.usage)
-                reason = "insufficient_credits" if error is not None else None
             if reason is None and number >= max_steps:
                 reason = "max_steps"
                 error = LettaError(
                     f"Stopped after {max_steps} steps; say 'go on' to let the agent continue."
                 )
+            if self.allowed is not None:
+                # Without the runs of others that it asked for: these are counted themselves. The last step,
+                # too: whoever hears of its end may begin the next run at once.
+                spent = self.allowed(self._usage + work.usage, reason is not None)
+                if reason is None and spent is not None:
+                    reason, error = "insufficient_credits", spent
             yield from self._commit(work, after, reason, error)
 
     def _taken(self) -> Usage:

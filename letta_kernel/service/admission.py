@@ -20,8 +20,8 @@ class Admission(Protocol):
     def begin(self, run: Run) -> None:
         """Let a run begin, or raise what says why not."""
 
-    def took(self, run: Run, usage: Usage) -> LettaError | None:
-        """Take note of what a run has taken until now; return what keeps it from another step."""
+    def took(self, run: Run, usage: Usage, over: bool = False) -> LettaError | None:
+        """Take note of what a run has taken until now, or in all; return what keeps it from another step."""
 
     def end(self, run: Run) -> None:
         """Take note that a run is over, and of what it took; it may never have begun."""

@@ -173,15 +173,16 @@ class People:
         self._core.do(work)
         return True
 
-    def took(self, run: Run, usage: Usage) -> QuotaError | None:
+    def took(self, run: Run, usage: Usage, over: bool = False) -> QuotaError | None:
         """Write what a run that goes on has taken; return what keeps it from another step, if anything does.
 
-        It counts on the day on which it began, however long it goes on.
+        It counts on the day on which it began, however long it goes on; once it is *over* it takes no place.
         """
 
         def work(tx: Tx) -> QuotaError | None:
-            use = people.progress(tx, run.id, usage.total_tokens, usage.cost)
-            found = self._known(tx, run.created_by) if use is not None else None
+            ended = now() if over else None
+            use = people.progress(tx, run.id, usage.total_tokens, usage.cost, ended)
+            found = self._known(tx, run.created_by) if use is not None and not over else None
             if use is None or found is None:
                 return None
             return self._used_up(tx, found, use.created_at)

@@ -50,12 +50,12 @@ class Quotas:
         if self._people.begin(run, self._owner, self._found, everyone=self._everyone):
             self._counted.add(run.id)
 
-    def took(self, run: Run, usage: Usage) -> QuotaError | None:
-        """Write what a run has taken until now; return what keeps it from another step."""
+    def took(self, run: Run, usage: Usage, over: bool = False) -> QuotaError | None:
+        """Write what a run has taken until now, or in all; return what keeps it from another step."""
         if run.id not in self._counted:
             return None
         try:
-            return self._people.took(run, usage)
+            return self._people.took(run, usage, over)
         except LettaError as error:  # a registry that is away ends no run; its next step asks again
             log.warning("letta: what %s took is counted later: %s", run.id, error.text)
             return None

@@ -413,7 +413,7 @@ class Runner:
         asking.left = agent.left
         return agent
 
-    def _allowed(self, run: Run) -> Callable[[Usage], LettaError | None] | None:
+    def _allowed(self, run: Run) -> Callable[[Usage, bool], LettaError | None] | None:
         admission = self._core.admission
         return None if admission is None else partial(admission.took, run)
 

@@ -61,9 +61,15 @@ def used(tx: Tx, person: str, day: datetime) -> tuple[int, float]:
     return (int(row[0]), float(row[1])) if row is not None else (0, 0.0)
 
 
-def progress(tx: Tx, run_id: str, tokens: int, cost: float | None) -> Use | None:
-    """Write what a run that goes on has taken; return it as it counts, None if it does not."""
-    tx.execute("UPDATE uses SET tokens = $2, cost = $3 WHERE id = $1", (run_id, tokens, cost))
+def progress(
+    tx: Tx, run_id: str, tokens: int, cost: float | None, ended: datetime | None = None
+) -> Use | None:
+    """Write what a run has taken, and its end; return it as it counts, None if it does not."""
+    tx.execute(
+        "UPDATE uses SET tokens = $2, cost = $3,"
+        " ended_at = coalesce(CAST($4 AS timestamptz), ended_at) WHERE id = $1",
+        (run_id, tokens, cost, ended),
+    )
     found = _USES.select(tx, "WHERE id = $1", (run_id,))
     return found[0] if found else None
 

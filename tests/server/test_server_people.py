@@ -269,6 +269,7 @@ def test_runs_of_a_server_that_died_are_counted_from_their_project(
         with acting(Actor("ann", "ann")):
             with monkeypatch.context() as dying:
                 dying.setattr(people, "end", lambda run: None)
+                dying.setattr(people, "took", lambda *told: None)
                 scripted.say("hi")
                 list(project.service.runs.send("ada", "hello"))
             assert people.used("ann")[0::2] == (0, 1), "it goes on, as far as is known"
