@@ -126,7 +126,8 @@ class Storage:
         try:
             self.patiently(self._ask)
         except Exception as error:  # LanceDB raises RuntimeError, ValueError, OSError and others
-            return str(self.failure(error))
+            why, away = self._explained(error)
+            return f"{self.root} cannot be reached: {why}" if away else why
         self._is_back()
         return None
 
@@ -137,6 +138,7 @@ class Storage:
         """
         if self.options is None:
             return work()
+        lancedb()  # which takes seconds to import: that is not the storage's fault
         done: futures.Future[T] = futures.Future()
 
         def run() -> None:
