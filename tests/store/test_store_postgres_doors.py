@@ -7,20 +7,17 @@ import contextlib
 import io
 import json
 import socket
+import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
-from IPython.core.interactiveshell import InteractiveShell
 from postgres import Cluster, project, wait_until
 
 import letta_kernel.cli
-from letta_kernel import magics
 from letta_kernel.server.app import create_app
 from letta_kernel.service import AgentService
 from letta_kernel.service.tokens import PREFIX
@@ -82,34 +79,6 @@ def test_the_terminal_says_so_in_a_line(away: str, monkeypatch: pytest.MonkeyPat
     assert [one for one in json.loads(said) if away in one["text"] and "project" in one.values()]
 
 
-@pytest.fixture
-def shell(tmp_path: Path) -> Iterator[InteractiveShell]:
-    """A notebook's shell, in this process."""
-    shell = InteractiveShell()
-    magics.install(shell)
-    yield shell
-    InteractiveShell.clear_instance()
-
-
-def complete(shell: InteractiveShell, line: str) -> list[str]:
-    context = SimpleNamespace(text_until_cursor=line, full_text=line, cursor_line=0)
-    offered = shell._letta_magics.complete(context)  # type: ignore[attr-defined]
-    return [one.text for one in offered["completions"]]
-
-
-def test_a_notebook_says_so_in_a_line(
-    away: str, shell: InteractiveShell, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for line in ("%agent list", "%agent sql FROM agents", "%agent use ada"):
-        shell.run_cell(line)
-        out, err = capsys.readouterr()
-        assert away in out + err, line
-        assert SECRET not in out + err
-        assert "Traceback" not in out + err
-    assert complete(shell, "%agent use ") == []
-    assert "list" in complete(shell, "%agent li")  # what needs no store
-
-
 def test_a_server_says_so_in_a_line_and_to_strangers_nothing(away: str) -> None:
     async def ask() -> None:
         with AgentService() as service:
@@ -136,6 +105,7 @@ def test_a_server_says_so_in_a_line_and_to_strangers_nothing(away: str) -> None:
 def silent(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[socket.socket]:
     """Have agents where a server never says a word; whoever waits for it waits for minutes."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(60)
         url = f"postgresql://ann@127.0.0.1:{listener.getsockname()[1]}/agents?project=p&connect_timeout=300"
         monkeypatch.setenv("LETTA_HOME", str(tmp_path / "home"))
         monkeypatch.setenv("LETTA_STORE", url)
@@ -143,22 +113,54 @@ def silent(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[socket.s
         yield listener
 
 
-def test_tab_waits_for_no_server(silent: socket.socket, shell: InteractiveShell) -> None:
-    answered = threading.Event()
+# In a process of its own: a notebook fixes its project for as long as that lives.
+NOTEBOOK = """
+import contextlib, io, json, os, sys
+from types import SimpleNamespace
+from IPython.core.interactiveshell import InteractiveShell
+from letta_kernel import magics
 
-    def press() -> None:
-        assert complete(shell, "%agent use ") == []
-        assert complete(shell, "%agent use ") == []  # while the first still waits
-        answered.set()
+shell = InteractiveShell()
+magics.install(shell)
 
-    thread = threading.Thread(target=press, daemon=True)
-    thread.start()
-    taken, _ = silent.accept()
-    with taken:  # it stays open: nobody has been refused
-        assert answered.wait(60)
-        thread.join()
-    silent.close()
-    wait_until(lambda: not [one for one in threading.enumerate() if one.name == "letta-soon"])
+def complete(line):
+    context = SimpleNamespace(text_until_cursor=line, full_text=line, cursor_line=0)
+    return [one.text for one in shell._letta_magics.complete(context)["completions"]]
+
+# The second while the first still waits; what needs no store is offered.
+told = [complete("%agent use "), complete("%agent use "), complete("%agent li")]
+os.environ.update(json.loads(sys.argv[1]))
+for line in ("%agent list", "%agent sql FROM agents", "%agent use ada"):
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+        shell.run_cell(line)
+    told.append(said.getvalue())
+print(json.dumps(told), flush=True)
+os._exit(0)
+"""
+
+
+def test_a_notebook_says_so_in_a_line_and_tab_waits_for_no_server(
+    silent: socket.socket, tmp_path: Path
+) -> None:
+    away = {
+        "LETTA_HOME": str(tmp_path / "other"),
+        "LETTA_STORE": f"postgresql://ann:{SECRET}@127.0.0.1:1/agents?project=p",
+    }
+    with subprocess.Popen(
+        [sys.executable, "-c", NOTEBOOK, json.dumps(away)], stdout=subprocess.PIPE, text=True
+    ) as notebook:
+        taken, _ = silent.accept()
+        with taken:  # it stays open: nobody has been refused
+            out, _ = notebook.communicate(timeout=120)
+    first, second, plain, *said = json.loads(out.splitlines()[-1])
+    assert first == second == []
+    assert "list" in plain
+    assert len(said) == 3
+    for one in said:
+        assert "127.0.0.1:1/agents cannot be reached" in one
+        assert SECRET not in one
+        assert "Traceback" not in one
 
 
 def test_a_token_that_cannot_be_looked_up_holds_nobody_else_up(silent: socket.socket) -> None:
