@@ -134,7 +134,7 @@ class Corpus:
         self._changed()
 
     def load(self, table: Any) -> None:
-        """Take in the lines an index keeps (`VectorTable.lines_of`), without vectors; do so first.
+        """Take in the lines an index keeps (`VectorReader.lines_of`), without vectors; do so first.
 
         A hundred thousand lines take about a second and some 60 MB.
         """

@@ -97,7 +97,7 @@ async def best_rows(
     by_meaning: int,
     vectors: bool,
 ) -> list[Any]:
-    """Return the answers of a table to a question, as `VectorTable.candidates` describes it."""
+    """Return the answers of a table to a question, as `VectorReader.candidates` describes it."""
     # LanceDB's asynchronous interface: the other one asks for the schema again and again on the way.
     queries = []
     columns = ["id", "seq"] + ["vector"] * vectors  # and the score, or LanceDB prints a warning
