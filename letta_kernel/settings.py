@@ -229,11 +229,9 @@ USER = Variable(
     "who acts here, as rows and histories say it; the user of the JupyterHub, else the login name, if not set "
     "([docs/people.md](docs/people.md))",
 )
-PEOPLE = Variable(
-    "LETTA_PEOPLE",
-    "",
-    str.strip,
-    "where the persons are that `letta-kernel people` is about: a folder, or "
+PEOPLE = _secret(
+    "PEOPLE",
+    "where the persons are that `letta-kernel people` and `serve` are about: a folder, or "
     "`postgresql://ADMIN@HOST/DATABASE` ([docs/people.md](docs/people.md))",
 )
 MODEL = Variable("LETTA_MODEL", "", str.strip, "the model of agents that name none")

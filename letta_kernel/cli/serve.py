@@ -44,7 +44,7 @@ def serve(
     service, users = _of_hub(no_token) if hub else (None, None)
     if service is not None:
         host, port = service.host, service.port
-        people = people or settings.PEOPLE() or None
+    people = people or settings.PEOPLE() or None
     if no_token and host not in LOOPBACK:
         raise InvalidInputError(f"Without a token only this machine is served, not {host}.")
     given, secret = token_of(token_file, no_token)

@@ -31,7 +31,7 @@ def serve(
     ),
     origin: list[str] | None = option("A web origin whose pages may call; may be repeated"),
     people: str | None = option(
-        "Serve the persons there, each with a project, instead: a folder, or postgresql://…",
+        "Serve the persons there, each with a project, instead: a folder, or postgresql://…; else LETTA_PEOPLE",
         shown="WHERE",
     ),
 ) -> None:

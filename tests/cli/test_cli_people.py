@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 
 import httpx
+import pytest
 from cli_bench import Cli
 from test_cli_serve import serving
 
@@ -15,7 +16,9 @@ from letta_kernel.service import AgentService
 from letta_kernel.service.homes import FolderHomes
 
 
-def test_persons_are_entered_bounded_served_and_removed(cli: Cli, tmp_path: Path) -> None:
+def test_persons_are_entered_bounded_served_and_removed(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     where = str(tmp_path / "course")
     assert "Nobody is entered" in cli.fails("people", "list", "--people", where)
     assert not Path(where).exists(), "looking makes nothing"
@@ -39,7 +42,11 @@ def test_persons_are_entered_bounded_served_and_removed(cli: Cli, tmp_path: Path
     )
     said = cli("people", "quota", "ann", "--tokens", "5000", "--people", where).stdout
     assert "5,000 tokens and any dollars a day, with any runs at once" in said
-    with serving(cli, "--people", where, "--port", "0", "--json") as process:
+    named = tmp_path / "people"  # a database's URL may hold a password: not for the command line
+    named.write_text(f"{where}\n")
+    named.chmod(0o600)
+    monkeypatch.setenv("LETTA_PEOPLE_FILE", str(named))
+    with serving(cli, "--port", "0", "--json") as process:
         assert process.stdout is not None
         begun = json.loads(process.stdout.readline())
         with httpx.Client(base_url=begun["url"], timeout=60) as web:
