@@ -90,6 +90,7 @@ def create_app(
     app.state.prefix = prefix
     app.state.readiness = readiness
     app.state.directory = directory
+    app.state.hub = hub
     errors.install(app)
     for router in ROUTERS:
         app.include_router(router, prefix=f"{prefix}/v1", responses=errors.RESPONSES)

@@ -137,6 +137,16 @@ def version(connection: Connection, schema: str) -> int | None:
     return int(row[0]) if row else None
 
 
+def check_version(found: int | None, where: str) -> None:
+    """Raise a StoreError if the tables at *where* are of a version that this package does not know."""
+    if found is not None and found > len(migrations.MIGRATIONS):
+        raise StoreError(
+            f"{where} was written by a newer letta-kernel (schema {found}, this one knows"
+            f" {len(migrations.MIGRATIONS)}).",
+            remedy(Do.UPDATE),
+        )
+
+
 def changes(connection: Connection, schema: str) -> tuple[Any, ...] | None:
     """Return how many writes of a project were counted, and in what: one put back may count from before."""
     # The first is 1, called or not.
@@ -200,7 +210,7 @@ def bring_up_to_date(
         no more, or the role may not make it.
     """
     found = version(connection, schema)
-    _check(found, address)
+    check_version(found, str(address))
     if found is None and known:
         raise StoreError(
             f"{address} is gone, which was there before: put it back, or start again to begin a new one."
@@ -216,7 +226,7 @@ def bring_up_to_date(
         # One process at a time, whatever is there yet.
         pg_reader.lock(connection, schema)
         found = version(connection, schema)
-        _check(found, address)
+        check_version(found, str(address))
         if found is None:
             _create(connection, schema)
         connection.execute(
@@ -266,15 +276,6 @@ def _create(connection: Connection, schema: str) -> None:
         .as_string()
     )
     connection.execute(sql.SQL("INSERT INTO {}.schema_version VALUES (0)").format(name).as_string())
-
-
-def _check(found: int | None, address: Address) -> None:
-    if found is not None and found > len(migrations.MIGRATIONS):
-        raise StoreError(
-            f"{address} was written by a newer letta-kernel (schema {found}, this one knows"
-            f" {len(migrations.MIGRATIONS)}).",
-            remedy(Do.UPDATE),
-        )
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ from psycopg import sql
 
 from letta_kernel.errors import StoreError
 from letta_kernel.store import pg_errors
-from letta_kernel.store.pg_connection import CHANGES, Connection
+from letta_kernel.store.pg_connection import CHANGES, Connection, check_version
 from letta_kernel.store.transaction import Tx
 
 if TYPE_CHECKING:
@@ -40,16 +40,21 @@ class Level(StrEnum):
 
 @lru_cache(maxsize=256)
 def begins(schema: str, level: Level, limited: str = "") -> str:
-    """Return what begins a transaction.
+    """Return what begins a transaction; its last answer is the version of the project's tables.
 
-    The search path is set for it alone, and where a pooler is between the limits that are set by *limited*,
-    too: the next transaction may get another connection, and another program this one.
+    A newer program may bring them up to date while this one has its connections. The search path is set for the
+    transaction alone, and where a pooler is between the limits that are set by *limited*, too: the next one
+    may get another connection, and another program this one.
     """
     name = sql.Identifier(schema).as_string()
-    text = (
-        f"BEGIN ISOLATION LEVEL {level}; SET LOCAL search_path = {name}; SET LOCAL TimeZone = 'UTC'"
-    )
-    return f"{text}; {limited}" if limited else text
+    texts = [
+        f"BEGIN ISOLATION LEVEL {level}",
+        f"SET LOCAL search_path = {name}",
+        "SET LOCAL TimeZone = 'UTC'",
+        *([limited] if limited else []),
+        "SELECT version FROM schema_version",
+    ]
+    return "; ".join(texts)
 
 
 @lru_cache(maxsize=256)
@@ -135,7 +140,11 @@ class PgTx(Tx):
         with self._watched():
             if not self.begun:
                 self.begun = True
-                connection.execute(self._begin)
+                begun = connection.execute(self._begin)
+                while begun.nextset():
+                    pass
+                row = begun.fetchone()
+                check_version(int(row[0]) if row else None, self._where)
             return connection.execute(sql, [uniform(one) for one in params] if params else None)
 
     @contextlib.contextmanager

@@ -54,6 +54,8 @@ def test_compose_gives_secrets_as_files_alone() -> None:
                 assert value.rpartition("/")[2] in service["secrets"]
     assert (FILES / server["build"]["context"] / server["build"]["dockerfile"]).exists()
     assert database["healthcheck"]
+    for one in database["volumes"]:
+        assert (FILES / one.split(":")[0]).exists() or one.split(":")[0] in told["volumes"]
     assert "HEALTHCHECK" in (FILES / "Dockerfile").read_text()
     assert "install.sh" in (FILES / "Dockerfile").read_text()
 

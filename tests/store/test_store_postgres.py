@@ -177,9 +177,11 @@ def test_without_psycopg_it_is_said_what_to_install(
 
 
 def test_a_store_of_a_newer_version(place: Place) -> None:
-    place.database().run(names)
+    database = place.database()
+    database.run(names)
     place.do("UPDATE {}.schema_version SET version = 999")
     assert "newer" in refusal(lambda: place.database().run(names))
+    assert "newer" in refusal(lambda: database.run(names)), "with a connection from before"
 
 
 def test_a_server_that_is_too_old(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:

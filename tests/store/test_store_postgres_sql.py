@@ -6,6 +6,7 @@ import itertools
 import os
 import re
 import signal
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from postgres import Cluster, wait_until
+from postgres import Cluster, programs, wait_until
 from psycopg import sql
 
 from letta_kernel.errors import InvalidInputError, StoreError
@@ -359,3 +360,24 @@ def test_so_many_bytes_are_copied_and_no_more(ann: Person, monkeypatch: pytest.M
     with pytest.raises(InvalidInputError, match="ask views that hold less"):
         ann.ask("FROM passages")
     assert ann.ask("SELECT agent FROM agents") == [("ada",)]
+
+
+def test_the_role_that_the_compose_file_makes_is_answered(
+    cluster: Cluster, home: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "postgres").write_text(f"{SECRET}'\\\n")
+    environment = {
+        "PATH": f"{programs()}{os.pathsep}{os.environ['PATH']}",
+        "PGHOST": str(cluster.folder),
+        "PGPORT": str(cluster.port),
+        "LETTA_SECRETS": str(tmp_path),
+    }
+    try:
+        subprocess.run(["sh", str(DOCS / "deploy/database.sh")], env=environment, check=True)
+        with AgentService(home, store=cluster.url("letta", user="letta", database="letta")) as one:
+            one.agents.create("ada", human="")
+            assert one.sql.query("SELECT agent FROM agents").rows == [("ada",)]
+    finally:
+        with cluster.connect() as connection:
+            connection.execute("DROP DATABASE IF EXISTS letta WITH (FORCE)")
+            connection.execute("DROP ROLE IF EXISTS letta")

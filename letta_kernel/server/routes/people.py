@@ -175,6 +175,9 @@ def list_grants(
 @router.post("/grants", operation_id="create_grant")
 def create_grant(request: Request, service: Service, asked: GrantIn) -> GrantShape:
     """Let another person use an agent of yours."""
+    people: People | None = request.app.state.directory.people
+    if people is not None and request.app.state.hub is None:  # a hub enters them as they come
+        people.retrieve(asked.user)  # a slip of the pen would let in who is entered later
     rights = [asked.rights] if isinstance(asked.rights, str) else asked.rights
     made = service.grants.grant(asked.agent_id, asked.user, *rights, tools=asked.tools)
     request.app.state.directory.refresh()
