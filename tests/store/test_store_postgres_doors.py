@@ -243,9 +243,10 @@ def test_a_purge_leaves_no_row_and_lets_the_server_overwrite(
         assert [one for one in tables if "quetzalcoatlus" in text(one)]
         assert there.passages.purge() == 1
         assert not [one for one in tables if "quetzalcoatlus" in text(one)]
+        # Not that nothing dead is left: a transaction of another test, open meanwhile, would keep it.
         vacuumed = (
             "SELECT count(*) > 0 FROM pg_stat_user_tables WHERE schemaname = %s AND relname = 'forgotten'"
-            " AND last_vacuum IS NOT NULL AND n_dead_tup = 0"
+            " AND last_vacuum IS NOT NULL"
         )
         wait_until(lambda: connection.execute(vacuumed, [schema]).fetchone() == (True,))
     assert [one.content for one in there.passages.list("ada")] == ["Gulls nest in May."]
