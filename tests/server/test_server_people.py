@@ -83,12 +83,12 @@ def test_what_is_granted_is_listed_reached_and_counted_in_the_guests_name(people
 
 
 def test_nothing_is_granted_to_who_is_no_person(people: People) -> None:
-    people.agent("ann", "kept")
-    asked = {"agent_id": "kept", "user": "bobb", "rights": "talk"}
+    people.agent("ann", "unlent")
+    asked = {"agent_id": "unlent", "user": "bobb", "rights": "talk"}
     answer = people.ask("ann", "post", "/v1/grants", json=asked)
     assert answer.status_code == 404
     assert "no person 'bobb'. Did you mean 'bob'?" in answer.text
-    assert people.ask("ann", "get", "/v1/grants?agent_id=kept").json() == []
+    assert people.ask("ann", "get", "/v1/grants?agent_id=unlent").json() == []
 
 
 @pytest.mark.parametrize(

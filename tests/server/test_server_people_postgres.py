@@ -146,11 +146,11 @@ def test_what_is_granted_is_found_in_more_schemas_than_one_statement_may_name(
     people: People, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pg_people, "_AT_ONCE", 2)
+    people.add("kay")
     for name in ("hal", "ida", "joe"):
         people.add(name)
         people.agent(name, f"of {name}")
         people.grant(name, f"of {name}", "kay", "talk")
-    people.add("kay")
     shared = people.ask("kay", "get", "/v1/me").json()["shared"]
     assert [one["agent"] for one in shared] == ["hal/of hal", "ida/of ida", "joe/of joe"]
 

@@ -370,7 +370,7 @@ def test_the_role_that_the_compose_file_makes_is_answered(
         "PATH": f"{programs()}{os.pathsep}{os.environ['PATH']}",
         "PGHOST": str(cluster.folder),
         "PGPORT": str(cluster.port),
-        "LETTA_SECRETS": str(tmp_path),
+        "SECRETS": str(tmp_path),
     }
     try:
         subprocess.run(["sh", str(DOCS / "deploy/database.sh")], env=environment, check=True)
