@@ -72,19 +72,18 @@ def obey_stop() -> None:
         _waiting[-1].obey()
 
 
-_late: threading.Thread | None = None  # what took too long, and goes on
+_late: dict[str, threading.Thread] = {}  # what took too long, and goes on
 
 
-def within(seconds: float, work: Callable[[], T]) -> T:
-    """Return what *work* returns, done in a thread of its own.
+def within(seconds: float, work: Callable[[], T], name: str) -> T:
+    """Return what *work* returns, done in a thread of its own, which is called *name*.
 
     Raises
     ------
     TimeoutError
-        It takes more than *seconds*, and goes on alone; or such a one still does.
+        It takes more than *seconds*, and goes on alone; or one of that name still does.
     """
-    global _late
-    if _late is not None and _late.is_alive():
+    if (late := _late.get(name)) is not None and late.is_alive():
         raise TimeoutError
     done: list[T] = []
     failed: list[BaseException] = []
@@ -96,12 +95,12 @@ def within(seconds: float, work: Callable[[], T]) -> T:
             failed.append(error)
 
     context = contextvars.copy_context()
-    thread = threading.Thread(target=context.run, args=(run,), name="letta-soon", daemon=True)
+    thread = threading.Thread(target=context.run, args=(run,), name=name, daemon=True)
     thread.start()
     thread.join(seconds)
     if failed:
         raise failed[0]
     if not done:
-        _late = thread
+        _late[name] = thread
         raise TimeoutError
     return done[0]

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 def use_shared(door: Door, shared: Shared) -> Answer:
     """Talk to a shared agent from now on."""
-    found = shared.server.retrieve(shared.ref)
-    door.choose_shared(shared)
     from letta_kernel.remote import consent
 
+    found = shared.server.retrieve(shared.ref)
+    door.choose_shared(shared)
     told = consent(shared.server, shared.ref)
     if door.at == "terminal":
         return Answer(f"letta-kernel chat {shared.ref} talks to it. {told}", found)

@@ -59,7 +59,7 @@ def soon(door: Door, work: Callable[[], list[str]]) -> list[str]:
         if door.at == "notebook":
             import_module("letta_kernel.service")
         try:
-            return within(SOON, work)
+            return within(SOON, work, "letta-soon")
         except TimeoutError:
             return []
 

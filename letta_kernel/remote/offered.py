@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 import time
+from contextlib import suppress
 
+from letta_kernel.concurrency import within
 from letta_kernel.errors import LettaError
 from letta_kernel.remote.client import shared_agents
 from letta_kernel.remote.shapes import Me
@@ -26,17 +27,8 @@ def offered() -> Me:
     at, known = _known.get(server.known_by, (0.0, Me()))
     if at and time.monotonic() - at < _FRESH:
         return known
-    found = [known]
-
-    def ask() -> None:
-        try:
-            found.append(server.me())
-        except LettaError:
-            return
-
-    asking = threading.Thread(target=ask, name="letta-offered", daemon=True)
-    asking.start()
-    asking.join(_DEADLINE)
+    with suppress(LettaError, TimeoutError):  # then what was known counts on
+        known = within(_DEADLINE, server.me, "letta-offered")
     _known.clear()  # of one server and person at a time
-    _known[server.known_by] = time.monotonic(), found[-1]
-    return found[-1]
+    _known[server.known_by] = time.monotonic(), known
+    return known

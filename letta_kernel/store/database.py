@@ -129,14 +129,11 @@ class Database:
         CommittedInterrupt
             The stop button was pressed during the commit, which is done.
         """
-        driver = self.driver
-        if driver.inside():
-            if (tx := driver.joined()) is not None:
-                return work(tx)
-            raise StoreError("A transaction cannot begin inside another one of the same thread.")
+        if (tx := self._joined()) is not None:
+            return work(tx)
         # What is done is counted where it is committed: after that no interrupt may leave a doubt.
         try:
-            return driver.run(work, strict=strict)
+            return self.driver.run(work, strict=strict)
         except StoreBusyError:
             metrics.STORE_TRANSACTIONS.add("busy")
             raise
@@ -164,12 +161,9 @@ class Database:
 
         Where others can write meanwhile, it may take its time: it neither holds them up nor meets them.
         """
-        driver = self.driver
-        if driver.inside():
-            if (tx := driver.joined()) is not None:
-                return work(tx)
-            raise StoreError("A transaction cannot begin inside another one of the same thread.")
-        return driver.look(work)
+        if (tx := self._joined()) is not None:
+            return work(tx)
+        return self.driver.look(work)
 
     def view(self, work: Callable[[Tx], T], seconds: float) -> T:
         """Run *work* as `look` does, by who may read what the views are made of, and nothing else.
@@ -188,6 +182,14 @@ class Database:
         if self.driver.inside():
             raise StoreError("A transaction cannot begin inside another one of the same thread.")
         return self.driver.view(work, seconds)
+
+    def _joined(self) -> Tx | None:
+        """Return the transaction that this thread is in and joins; None outside of any."""
+        if not self.driver.inside():
+            return None
+        if (tx := self.driver.joined()) is None:
+            raise StoreError("A transaction cannot begin inside another one of the same thread.")
+        return tx
 
     def size(self) -> int:
         """Return how many bytes the rows take."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Literal
 
@@ -43,6 +44,17 @@ class Note:
 def read(text: str | None) -> Note | None:
     """Return the note that a setting holds; None if there is none."""
     return None if text is None else Note(**json.loads(text))
+
+
+def keep(execute: Callable[[str, list[str]], object], note: Note | None) -> None:
+    """Put the note into the settings of a store, or take it out; *execute* runs a statement there."""
+    if note is None:
+        execute("DELETE FROM settings WHERE key = $1", [KEY])
+    else:
+        execute(
+            "INSERT INTO settings VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+            [KEY, note.dump()],
+        )
 
 
 def is_address(place: str) -> bool:

@@ -88,7 +88,7 @@ class DuckEnd(End):
     def put_note(self, note: Note | None) -> None:
         """Keep a note, or none; it is read by whoever opens the file."""
         with self._committed() as connection:
-            _keep(connection, note)
+            moved.keep(connection.execute, note)
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Tx]:
@@ -199,7 +199,7 @@ class DuckEnd(End):
                 finally:
                     connection.unregister("moved_rows")
             if note is not None:
-                _keep(connection, note)
+                moved.keep(connection.execute, note)
 
     def clear(self, shape: Shape) -> None:
         """Take out all rows of a table and commit."""
@@ -243,16 +243,6 @@ class DuckEnd(End):
 def folder_of(path: str) -> Path:
     """Return the folder that is meant, wherever links lead."""
     return Path(os.path.realpath(Path(path).expanduser()))
-
-
-def _keep(connection: duckdb.DuckDBPyConnection, note: Note | None) -> None:
-    if note is None:
-        connection.execute("DELETE FROM settings WHERE key = $1", [moved.KEY])
-    else:
-        connection.execute(
-            "INSERT INTO settings VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-            [moved.KEY, note.dump()],
-        )
 
 
 def _by(shape: Shape) -> str:

@@ -108,7 +108,7 @@ class PgEnd(End):
         """Keep a note, or none; connections that are open already learn of it when they write."""
         with self._explained():
             with self._connection.transaction():
-                _keep(self._connection, note)
+                moved.keep(self._connection.execute, note)
             if note is None:
                 self._connection.execute(f"DROP FUNCTION IF EXISTS {_GUARD}() CASCADE")
                 self._guarded = False
@@ -175,7 +175,7 @@ class PgEnd(End):
                     for row in rows:
                         copy.write_row(row)
             if note is not None:
-                _keep(connection, note)
+                moved.keep(connection.execute, note)
 
     def clear(self, shape: Shape) -> None:
         """Take out all rows of a table and commit."""
@@ -270,16 +270,6 @@ class PgEnd(End):
                     f'CREATE TRIGGER {_GUARD} BEFORE INSERT OR UPDATE OR DELETE ON "{table}"'
                     f" FOR EACH STATEMENT EXECUTE FUNCTION {_GUARD}()"
                 )
-
-
-def _keep(connection: Connection, note: Note | None) -> None:
-    if note is None:
-        connection.execute("DELETE FROM settings WHERE key = $1", [moved.KEY])
-    else:
-        connection.execute(
-            "INSERT INTO settings VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-            [moved.KEY, note.dump()],
-        )
 
 
 def _quoted(text: str) -> str:
