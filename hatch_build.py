@@ -9,6 +9,7 @@ of its own.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -42,6 +43,17 @@ class LabextensionHook(BuildHookInterface):
         if is_stale(root):
             self.app.display_info("Building the JupyterLab extension")
             build(root)
+        stamp(root / BUILT / "package.json", self.metadata.version)
+
+
+def stamp(package: Path, version: str) -> None:
+    """Write the version being built into the built extension, as npm writes one (0.2.0-dev3+g1a2b3c)."""
+    described = json.loads(package.read_text("utf-8"))
+    release, rest = re.fullmatch(r"(\d+(?:\.\d+)*)(.*)", version).groups()  # type: ignore[union-attr]
+    numbers = [*release.split("."), "0", "0"][:3]
+    rest = rest.lstrip(".")
+    described["version"] = ".".join(numbers) + ("-" if rest and rest[0] != "+" else "") + rest
+    package.write_text(json.dumps(described, indent=2) + "\n", "utf-8")
 
 
 def build_requirements() -> list[str]:

@@ -26,7 +26,11 @@ if TYPE_CHECKING:
     from letta_kernel.tools.options import ToolOptions as ToolOptions
     from letta_kernel.tools.options import tool as tool
 
-__version__ = "0.1.0"
+try:
+    from letta_kernel._version import __version__ as __version__
+except ImportError:  # a checkout that nothing was built from
+    __version__ = "0+unknown"
+
 __all__ = [
     "Agent",
     "Experiment",

@@ -3,7 +3,7 @@
 # chroot, or on a machine of its own. Run it again with another wheel to change the version: what was there
 # stays beside it, and `install.sh --back` returns to it.
 #
-#     install.sh letta_kernel-0.1.0-py3-none-any.whl
+#     install.sh letta_kernel-0.2.0-py3-none-any.whl
 #
 # Environment: LETTA_EXTRAS (postgres), LETTA_PREFIX (/opt/letta-kernel), LETTA_DATA (/var/lib/letta-kernel),
 # LETTA_CONF (/etc/letta-kernel), LETTA_USER (letta), LETTA_UID (828); PIP_* as pip reads them.

@@ -10,18 +10,14 @@ import shutil
 import subprocess
 import sys
 import tarfile
-import tomllib
 import zipfile
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-import letta_kernel
-
 ROOT = Path(__file__).parents[2]
-DATA = f"letta_kernel-{letta_kernel.__version__}.data/data/share/jupyter"
-EXTENSION = f"{DATA}/labextensions/letta-kernel"
+LAB = "share/jupyter/labextensions/letta-kernel"
 SITE_PACKAGES = Path(pytest.__file__).parents[1]
 
 
@@ -61,6 +57,15 @@ def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return unpacked
 
 
+def version_of(wheel: Path) -> str:
+    return wheel.name.split("-")[1]
+
+
+def data_of(wheel: Path) -> str:
+    """Return where the wheel keeps what goes beside the packages."""
+    return f"letta_kernel-{version_of(wheel)}.data/data"
+
+
 def names(wheel: Path) -> set[str]:
     return set(zipfile.ZipFile(wheel).namelist())
 
@@ -78,33 +83,78 @@ def test_the_wheel_carries_package_kernelspec_and_extension(wheel: Path) -> None
     carried = names(wheel)
     assert {"letta_kernel/__init__.py", "letta_kernel/kernelspec/kernel.json"} <= carried
     assert "letta_kernel/display/static/ui.js" in carried  # what widgets draw with
-    kernel = {f"{DATA}/kernels/letta/{name}" for name in ("kernel.json", "logo-svg.svg")}
-    assert kernel | {f"{EXTENSION}/package.json", f"{EXTENSION}/install.json"} <= carried
-    assert any(re.match(f"{EXTENSION}/static/remoteEntry.*js$", name) for name in carried)
-    others = {name.split("/")[0] for name in carried} - {"letta_kernel", DATA.split("/")[0]}
-    assert others == {f"letta_kernel-{letta_kernel.__version__}.dist-info"}
+    assert "letta_kernel/py.typed" in carried
+    data = data_of(wheel)
+    kernels = f"{data}/share/jupyter/kernels/letta"
+    extension = f"{data}/{LAB}"
+    assert {f"{kernels}/kernel.json", f"{kernels}/logo-svg.svg"} <= carried
+    assert {f"{extension}/package.json", f"{extension}/install.json"} <= carried
+    assert any(name.startswith(f"{extension}/static/remoteEntry") for name in carried)
+    others = {name.split("/")[0] for name in carried} - {"letta_kernel", data.split("/")[0]}
+    assert others == {f"letta_kernel-{version_of(wheel)}.dist-info"}
     assert not [name for name in carried if name.startswith("letta_kernel/labextension")]
 
 
 def test_the_wheel_carries_the_server_extension_and_the_settings(wheel: Path) -> None:
-    data = DATA.removesuffix("/share/jupyter")
+    data = data_of(wheel)
+    extension = f"{data}/{LAB}"
     with zipfile.ZipFile(wheel) as archive:
         config = f"{data}/etc/jupyter/jupyter_server_config.d/letta-kernel.json"
         asked = json.loads(archive.read(config))["ServerApp"]["jpserver_extensions"]
         module = archive.read("letta_kernel/server/jupyter.py").decode()
-        schema = json.loads(archive.read(f"{EXTENSION}/schemas/letta-kernel/plugin.json"))
-        package = json.loads(archive.read(f"{EXTENSION}/package.json"))
+        schema = json.loads(archive.read(f"{extension}/schemas/letta-kernel/plugin.json"))
+        package = json.loads(archive.read(f"{extension}/package.json"))
     assert asked == {"letta_kernel.server.jupyter": True}
     assert "def _jupyter_server_extension_points()" in module
     assert schema == json.loads((ROOT / "labextension/schema/plugin.json").read_text())
     loads = package["jupyterlab"]["_build"]["load"]
-    assert f"{EXTENSION}/{loads}" in names(wheel)
+    assert f"{extension}/{loads}" in names(wheel)
 
 
-def test_the_extension_is_small(wheel: Path) -> None:
+def test_what_is_installed_is_small(wheel: Path) -> None:
     files = zipfile.ZipFile(wheel).infolist()
-    scripts = [f for f in files if f.filename.startswith(f"{EXTENSION}/static/")]
+    scripts = [f for f in files if f.filename.startswith(f"{data_of(wheel)}/{LAB}/static/")]
     assert 0 < sum(f.file_size for f in scripts if f.filename.endswith(".js")) < 320_000
+    assert wheel.stat().st_size < 3_000_000
+    assert sum(f.file_size for f in files) < 7_000_000
+
+
+def test_the_version_is_the_same_everywhere(wheel: Path) -> None:
+    version = version_of(wheel)
+    with zipfile.ZipFile(wheel) as archive:
+        about = archive.read(f"letta_kernel-{version}.dist-info/METADATA").decode()
+        module: dict[str, str] = {}
+        exec(archive.read("letta_kernel/_version.py"), module)
+        package = json.loads(archive.read(f"{data_of(wheel)}/{LAB}/package.json"))
+    assert f"\nVersion: {version}\n" in about
+    assert module["__version__"] == version
+    assert package["version"].replace("-", ".").replace("0.1.0.dev", "0.1.dev") == version
+
+
+@pytest.mark.parametrize(
+    ("version", "written"),
+    [
+        ("0.2.0", "0.2.0"),
+        ("1.0", "1.0.0"),
+        ("0.2.0rc1", "0.2.0-rc1"),
+        ("0.2.1.dev7+g1a2b3c.d20261201", "0.2.1-dev7+g1a2b3c.d20261201"),
+        ("0.2.0+local", "0.2.0+local"),
+        ("0.1.dev0", "0.1.0-dev0"),
+    ],
+)
+def test_the_extension_gets_the_version_as_npm_writes_it(
+    tmp_path: Path, version: str, written: str
+) -> None:
+    package = tmp_path / "package.json"
+    package.write_text('{"name": "letta-kernel", "version": "0.0.0"}')
+    hook().stamp(package, version)
+    assert json.loads(package.read_text()) == {"name": "letta-kernel", "version": written}
+
+
+def test_a_copy_without_history_is_built_too(sdist: Path, tmp_path: Path) -> None:
+    tree = shutil.copytree(sdist, tmp_path / "tree")
+    (tree / "PKG-INFO").unlink()  # where an sdist says which version it is of
+    assert version_of(build("wheel", tree, tmp_path / "built")) == "0.1.dev0"
 
 
 def test_installed_into_a_new_environment_jupyter_finds_both(wheel: Path, tmp_path: Path) -> None:
@@ -193,12 +243,6 @@ def test_the_builder_needs_a_node_that_can_run_it(
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr("sysconfig.get_path", lambda name: "")
     assert builder.node_folder() == (str(tmp_path) if usable else None)
-
-
-def test_one_version_everywhere() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    extension = json.loads((ROOT / "labextension/package.json").read_text())
-    assert project["version"] == extension["version"] == letta_kernel.__version__
 
 
 def test_the_lock_file_names_no_host() -> None:
