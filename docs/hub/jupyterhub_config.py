@@ -1,4 +1,4 @@
-"""A JupyterHub whose users have agents, each a project of their own, and share some: docs/hub.md says how.
+"""A JupyterHub whose users have agents, each a project of their own, sharing some (docs/how-to/hub.md).
 
 Copy it, or load it from your own configuration with ``load_subconfig("…/jupyterhub_config.py")``. It says
 nothing of how users log in and where their servers run: those lines are yours.

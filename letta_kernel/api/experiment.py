@@ -47,7 +47,7 @@ class Experiment:
     repeats : how often each case is done with each variant.
     judge : the model that grades where a rubric says how.
     agent : whose forks do it, with what it knows; without one an agent is made for each case.
-    dialogues : a folder of conversations that are asked about (docs/evaluate.md).
+    dialogues : a folder of conversations that are asked about (docs/how-to/evaluate.md).
     mode : ``search`` only searches them, without a model.
     parallel : how many are done at a time.
     threshold : the share that every variant has to pass.

@@ -173,7 +173,7 @@ def _project(home: Path) -> Iterator[Finding]:
             yield Finding("sql", "note", said)
         keys = store.key_locations(home)
         if shut := keys.count(""):
-            todo = "Put it back, or set LETTA_SECRET_KEY, or set the secrets anew: see docs/private.md."
+            todo = "Put it back, set LETTA_SECRET_KEY, or set the secrets anew: docs/explanation/private.md."
             text = f"the key that encrypted {shut} of {len(keys)} is not here"
             yield Finding("secrets", "wrong", text, todo)
         elif keys:
@@ -191,10 +191,10 @@ def _index(home: Path) -> Finding:
     try:
         place, wrong = store.index_state(home)
     except LettaError as error:
-        return Finding("index", "wrong", error.text, "see docs/index-storage.md")
+        return Finding("index", "wrong", error.text, "see docs/how-to/index-storage.md")
     if wrong is not None:
         return Finding(
-            "index", "wrong", wrong, "Searches do without it: see docs/index-storage.md."
+            "index", "wrong", wrong, "Searches do without it: see docs/how-to/index-storage.md."
         )
     return Finding("index", "ok", f"{place} can be reached" if "://" in place else place)
 

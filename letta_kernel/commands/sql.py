@@ -22,8 +22,8 @@ def sql(
     """Ask what agents said, did and remember; nothing can be changed, no file or secret read.
 
     It sees the views agents, runs, steps, messages, calls, memory_versions, passages, passage_versions,
-    retrievals, lineage and branches: SHOW TABLES and DESCRIBE runs tell what they hold, docs/sql.md what that
-    means.
+    retrievals, lineage and branches: SHOW TABLES and DESCRIBE runs tell what they hold,
+    docs/reference/sql.md what that means.
     """
     found = door.service.sql.query(door.text(query), limit=limit, seconds=seconds)
     names: list[str] = []

@@ -37,7 +37,7 @@ def trace_on(
 
     OTEL_EXPORTER_OTLP_HEADERS holds what lets you in there, OTEL_SERVICE_NAME how this is called; the other
     variables of OpenTelemetry count too. A collector that does not answer is said once, and its spans are
-    dropped: no run waits for it. docs/traces.md lists the attributes.
+    dropped: no run waits for it. docs/how-to/traces.md lists the attributes.
     """
     return _told(door, door.service.traces.turn_on(endpoint, content=content))
 

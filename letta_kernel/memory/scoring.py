@@ -2,8 +2,8 @@
 
 One configuration for all corpora. The weights were chosen on half of each of LoCoMo (talks of friends),
 BEAM-100K (chats with an assistant) and MemDaily (notes in Chinese): a value stays if it helps one and
-harms none; where a comment names a corpus, it does nothing to the others. docs/search.md says what each
-does (`benchmarks/memory.py --ablate`). Words weigh most, because a static vector of a whole line blurs
+harms none; where a comment names a corpus, it does nothing to the others. docs/explanation/search.md says what
+each does (`benchmarks/memory.py --ablate`). Words weigh most, because a static vector of a whole line blurs
 what a rare word says exactly.
 """
 

@@ -77,7 +77,7 @@ class HubService:
         if missing:
             raise InvalidInputError(
                 f"--hub is for a service that a JupyterHub starts ({', '.join(missing)} not set): see "
-                "docs/hub.md."
+                "docs/how-to/hub.md."
             )
         where = urlsplit(told["SERVICE_URL"])
         if where.scheme != "http" or where.port is None or not where.hostname:

@@ -54,7 +54,7 @@ class Sql:
         return answer(lambda views: self._read(views, seconds), query, limit=limit, seconds=seconds)
 
     def page(self) -> str:
-        """Return what the views hold, in Markdown: the part of docs/sql.md that is made."""
+        """Return what the views hold, in Markdown: the documentation has it in docs/reference/sql.md."""
         told = []
         for view in VIEWS.values():
             types = self.query(f"SELECT column_name, column_type FROM (DESCRIBE {view.name})").rows

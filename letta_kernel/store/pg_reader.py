@@ -118,7 +118,7 @@ def ready(connection: Connection, address: Address, schema: str) -> str:
         what = "is a superuser" if role[1] else "may read or write more than its own"
         raise StoreError(
             f"Queries are not answered for the role {role[0]!r} of {address.place}, which {what}: name one in"
-            " LETTA_STORE that owns this project alone (docs/postgresql.md has the statements)."
+            " LETTA_STORE that owns this project alone (docs/how-to/postgresql.md has the statements)."
         )
     name = called(connection, schema)
     state = _state(connection, name, schema)

@@ -4,8 +4,8 @@ What it protects: this process and its memory (variables, keys, the notebook) ca
 environment variable but those given is seen, and time, processor time, memory, bytes written, open files and
 processes are limited. On Linux the call also sees only what is granted of the file system, read-only, has no
 network unless it may, and cannot reach other processes: see `letta_kernel.tools.sandbox_walls` for the levels
-of this and docs/sandbox.md for what holds where. When the call is over everything it started is ended and its
-scratch folder is removed. Only JSON (and pictures as base64) comes back; nothing is unpickled.
+of this and docs/explanation/sandbox.md for what holds where. When the call is over everything it started is
+ended and its scratch folder is removed. Only JSON (and pictures as base64) comes back; nothing is unpickled.
 
 Memory is limited per process, not for all processes of a call together. On macOS there are no walls, the
 memory limit is not enforced, and a process that leaves its group is not found; on Windows there is no sandbox.

@@ -1,6 +1,6 @@
 """The recipe with real accounts of the machine: what one user's cells reach of another's, which is nothing.
 
-Two throw-away users are made, and removed afterwards. Rows are in PostgreSQL, as docs/hub.md says for this.
+Two throw-away users are made, and removed afterwards. Rows are in PostgreSQL: docs/how-to/hub.md.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ def test_the_variables_are_those_that_are_read() -> None:
     )
     known = {one.name for one in settings.VARIABLES} | ours
     known |= {f"{one.name}_FILE" for one in settings.VARIABLES if one.secret}
-    for path in (*FILES.iterdir(), ROOT / "docs" / "deploy.md"):
+    for path in (*FILES.iterdir(), ROOT / "docs/how-to/deploy.md"):
         named = set(re.findall(r"\bLETTA_[A-Z_]+\b", path.read_text("utf-8")))
         assert named <= known, path
 
@@ -35,7 +35,7 @@ def test_the_alerts_are_about_what_is_counted() -> None:
     told = yaml.safe_load((FILES / "alerts.yaml").read_text())
     rules = [rule["expr"] for group in told["groups"] for rule in group["rules"]]
     assert len(rules) > 5
-    for text in (*rules, (ROOT / "docs" / "deploy.md").read_text("utf-8")):
+    for text in (*rules, (ROOT / "docs/how-to/deploy.md").read_text("utf-8")):
         assert (
             set(re.findall(r"\b(?:letta|process)_[a-z_]*[a-z]\b(?!\.)", text)) - {"letta_kernel"}
             <= known

@@ -18,7 +18,7 @@ from letta_kernel.service import AgentService
 from letta_kernel.store import migrations
 
 CLEARED = "DELETE FROM {0}.access_tokens; DELETE FROM {0}.grants"
-"""As docs/deploy.md has it: what was revoked since the copy must not come back."""
+"""As docs/how-to/deploy.md has it: what was revoked since the copy must not come back."""
 
 
 def perform(command: str) -> None:

@@ -377,7 +377,9 @@ def test_a_script_says_how_it_failed_and_has_no_network(project: AgentService, p
         assert "is no text" in call(project, "skill_read", name="tools", file="b.bin").text
         reached = call(project, "skill_run", name="tools", script="net.py")
         assert not skills.SCRIPT.network
-        if default_sandbox().level() == "namespaces":  # docs/sandbox.md says what holds elsewhere
+        if (
+            default_sandbox().level() == "namespaces"
+        ):  # docs/explanation/sandbox.md says what holds elsewhere
             assert reached.status == "error", reached.text
 
 

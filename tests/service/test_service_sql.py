@@ -18,7 +18,7 @@ from letta_kernel.service import AgentService
 from letta_kernel.store import encryption
 from letta_kernel.store.views import View
 
-DOCS = Path(__file__).parents[2] / "docs/sql.md"
+DOCS = Path(__file__).parents[2] / "docs/reference/sql.md"
 SECRET = "hunter22-very-secret"
 
 
@@ -226,11 +226,10 @@ def test_a_query_keeps_nobody_waiting_once_it_has_its_rows(service: AgentService
 
 
 def test_the_page_tells_what_the_views_hold(service: AgentService) -> None:
-    assert service.sql.page() in DOCS.read_text("utf-8"), (
-        "python -m letta_kernel.commands writes docs/sql.md anew"
-    )
+    page = service.sql.page()
     for one in service.sql.views:
         assert service.sql.query(f"FROM {one.name}").columns == list(one.columns)
+        assert f"### `{one.name}`\n\n{one.about}\n" in page
 
 
 def test_each_of_the_ten_questions_has_an_answer(told: Bench) -> None:

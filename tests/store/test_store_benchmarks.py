@@ -55,7 +55,10 @@ def test_laws_are_held_against_a_number_they_have_not_seen() -> None:
 
 
 def test_the_page_is_what_the_figures_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("scale.md", "pictures/scale-turns.svg", "pictures/scale-worst.svg"):
+    for name in (
+        "explanation/scale.md",
+        *(f"pictures/scale-{one}.svg" for one in ("turns", "worst")),
+    ):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         shutil.copy(report.DOCS / name, tmp_path / name)
     before = {one: one.read_text() for one in tmp_path.rglob("*") if one.is_file()}

@@ -104,7 +104,9 @@ def test_the_notebooks_files_are_read_by_name_and_stay_as_they_are(cell: Cell) -
 
 def test_the_agents_and_keys_are_not_there(cell: Cell) -> None:
     if cell.level == "process":
-        pytest.skip("without walls a tool reads what its user may: docs/sandbox.md says so")
+        pytest.skip(
+            "without walls a tool reads what its user may: docs/explanation/sandbox.md says so"
+        )
     wanted = [
         *(
             cell.home / "letta.duckdb",

@@ -24,7 +24,7 @@ _LARGEST = 20_000_000  # bytes
 
 
 class ExperimentFile(Part):
-    """What a file of TOML or JSON may say; docs/evaluate.md explains each field."""
+    """What a file of TOML or JSON may say; docs/how-to/evaluate.md explains each field."""
 
     name: str | None = Field(None, min_length=1, max_length=120)
     about: str = ""

@@ -19,7 +19,7 @@ from typing import Any
 import letta_kernel
 
 _PACKAGE = Path(letta_kernel.__file__).parent
-_PROJECT = Path(__file__).parents[1] / "pyproject.toml"
+_PROJECT = Path(__file__).parents[2] / "pyproject.toml"
 
 
 @dataclass(repr=False)
