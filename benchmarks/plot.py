@@ -1,4 +1,4 @@
-"""Draws the figures of README from the benchmarks' own output.
+"""Draws the documentation's figures from the benchmarks' own output.
 
 python benchmarks/step.py --json | python benchmarks/plot.py step notebooks/pictures/step.png
 python benchmarks/scale.py --json | python benchmarks/plot.py scale notebooks/pictures/scale.png

@@ -32,7 +32,7 @@ class Variable(Generic[T]):
     read
         Makes its value from its text; a `ValueError` says what the value must be.
     about
-        What it says, as README has it.
+        What it says, as the documentation has it: Markdown, with links from the repository's root.
     secret
         Whether it is nobody's business: NAME``_FILE`` may name a file with it, and no error repeats it.
     """
@@ -430,6 +430,6 @@ DEBUG = Variable("LETTA_DEBUG", False, bool, "shows whole tracebacks instead of 
 VARIABLES: tuple[Variable[object], ...] = tuple(
     one for one in list(globals().values()) if isinstance(one, Variable)
 )
-"""All of them, in the order of README's table."""
+"""All of them, in the order of the documentation's table."""
 
 errors.whole_tracebacks = DEBUG

@@ -45,7 +45,7 @@ def commands() -> str:
     """Return every command: a table, and each with what it takes."""
     from letta_kernel.commands import GROUPS, TABLE, reference
 
-    told = [reference.readme()]
+    told = [reference.listing()]
     for group in GROUPS:
         told.append(f"## {group}")
         for one in TABLE:

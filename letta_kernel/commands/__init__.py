@@ -2,7 +2,7 @@
 
 Each module of this package has a group of them: functions that take a `door.Door` and what was given, and
 return a `door.Answer`, which the door draws in its own way. From the table come both doors' parsing, help and
-completion, and README's list. A new command is one function more.
+completion, and the documentation. A new command is one function more.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The table of commands in words: help of every length, and README's list."""
+"""The table of commands in words: help of every length, and a list of all."""
 
 from __future__ import annotations
 
@@ -111,8 +111,8 @@ def overview() -> Panel:
     return stack(*tables)
 
 
-def readme() -> str:
-    """Return README's list of commands, in Markdown."""
+def listing() -> str:
+    """Return all commands as a table in Markdown; the documentation has it."""
     told = ["| in a notebook | at the terminal | |", "| --- | --- | --- |"]
     for group in GROUPS:
         told.append(f"| **{group}** | | |")

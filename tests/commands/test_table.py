@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,7 +17,6 @@ from letta_kernel.cli.root import build
 from letta_kernel.commands import GROUPS, TABLE, Command, at, reference
 from letta_kernel.commands.spec import DOORS, TERMINAL_GROUPS
 
-ROOT = Path(__file__).parents[2]
 EVERY = [(door, name, one) for door in DOORS for name, one in at(door).items()]
 NAMES = [f"{door}: {name}" for door, name, _ in EVERY]
 
@@ -76,12 +74,6 @@ def test_the_terminals_help_tells_every_command_and_option() -> None:
             assert taken.takes.help in told, (name, taken.key)
             for spelling in taken.spelled:
                 assert spelling.split("/")[0] in told
-
-
-def test_readme_lists_what_the_table_holds() -> None:
-    assert reference.readme() in (ROOT / "README.md").read_text("utf-8"), (
-        "python -m letta_kernel.commands writes README's list anew"
-    )
 
 
 def test_the_table_is_light() -> None:

@@ -1,4 +1,4 @@
-"""README's figure of the demo model is the one that the unseen prompts give, and the judge judges."""
+"""The documented figure of the demo model is the one that the unseen prompts give, and the judge judges."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ import demo_model as benchmark  # noqa: E402
 from letta_kernel.models.demo.model import DemoModel  # noqa: E402
 
 
-def test_readme_says_what_is_measured() -> None:
+def test_the_documentation_says_what_is_measured() -> None:
     unseen = benchmark.measure("unseen")
     (row,) = re.findall(
         r"^\| the demo model on (\d+) requests.*\| (.*) \| `",
-        (ROOT / "README.md").read_text("utf-8"),
+        (ROOT / "docs/explanation/measured.md").read_text("utf-8"),
         re.M,
     )
     assert row[0] == str(unseen.prompts)
