@@ -34,4 +34,4 @@ def test_the_commands_it_names_are_there() -> None:
     assert lines
     assert {name for name in lines if name != "help"} <= {name.split()[0] for name in known}
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    assert set(re.findall(r"\bmake ([a-z-]+)", README)) <= targets
+    assert set(re.findall(r"(?:^|`)make ([a-z-]+)", README, re.MULTILINE)) <= targets
