@@ -20,6 +20,7 @@ from letta_kernel import project as project  # fixes where the project is, befor
 
 if TYPE_CHECKING:
     from letta_kernel.api.agent import Agent as Agent
+    from letta_kernel.api.check import check as check
     from letta_kernel.api.compare import compare as compare
     from letta_kernel.api.experiment import Experiment as Experiment
     from letta_kernel.models.scripted import scripted as scripted
@@ -36,6 +37,7 @@ __all__ = [
     "Experiment",
     "ToolOptions",
     "__version__",
+    "check",
     "compare",
     "load_ipython_extension",
     "scripted",
@@ -46,6 +48,7 @@ _PUBLIC = {
     "Agent": "letta_kernel.api.agent",
     "Experiment": "letta_kernel.api.experiment",
     "ToolOptions": "letta_kernel.tools.options",
+    "check": "letta_kernel.api.check",
     "compare": "letta_kernel.api.compare",
     "scripted": "letta_kernel.models.scripted",
     "tool": "letta_kernel.tools.options",

@@ -269,9 +269,31 @@ def _copies(door: Door) -> Answer:
 @command("check", "check", group=GROUP)
 def check(
     door: Door,
+    assertion: str | None = argument(
+        "A sentence about an agent's state, such as block human contains Ada",
+        None,
+        free=True,
+        shown="SENTENCE",
+    ),
+    agent: str | None = option(
+        "The agent that the sentence is about; in a notebook the current one, if not given",
+        values="agent",
+    ),
+    strict: bool = option("Let the cell fail where the sentence does not hold"),
     repair: bool = option("Put right what can be; the files as they were are kept beside"),
 ) -> Answer:
-    """Look whether all that was saved is there and fits together, and say what a repair would do."""
+    """Look whether a sentence about an agent's state holds; without one, whether all that was saved is there.
+
+    Sentences, with "not" before one for the contrary:
+    block LABEL contains TEXT, lacks TEXT, is TEXT, exists, has at least 2 versions
+    archive contains TEXT, has 3 passages, has at least 3 passages, has no passages
+    history contains TEXT; answer contains TEXT, lacks TEXT, is TEXT
+    tool NAME exists, was called, was called 2 times with species=puffin, failed
+    run ended with end_turn; setting NAME is VALUE
+    agent NAME exists; timeline has at least 1 branch
+    """
+    if assertion is not None:
+        return _asserted(door, assertion, door.agent(agent), strict)
     report = door.service.store.check(repair=repair)
     data = {
         "home": door.home,
@@ -296,3 +318,14 @@ def check(
     told = how(door, "check", "--repair")
     lines.append(f"{told} does what stands behind the arrows; the files as they are stay beside.")
     return Answer("\n".join(lines), data, plain=True, code=1)
+
+
+def _asserted(door: Door, assertion: str, agent: AgentState, strict: bool) -> Answer:
+    finding = door.service.assertions.check(assertion, agent=agent.id)
+    return Answer(
+        str(finding),
+        finding,
+        plain=True,
+        problem=str(finding) if strict and not finding else "",
+        code=0 if finding else 1,
+    )

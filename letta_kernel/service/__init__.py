@@ -12,6 +12,7 @@ from letta_kernel.service.agent_file.files import AgentFiles, Imported
 from letta_kernel.service.agent_views import AgentView
 from letta_kernel.service.agents import Agents, Opened
 from letta_kernel.service.archives import Archives
+from letta_kernel.service.assertions import Assertions
 from letta_kernel.service.blocks import Blocks
 from letta_kernel.service.compare import Compare
 from letta_kernel.service.conversations import Conversations
@@ -78,6 +79,7 @@ class AgentService:
     forks : agents as they were at a point in time, under another name or their own.
     explain : what a step was made of and did, and why words stand in memory.
     timeline : what agents were, step by step, and how two such points differ.
+    assertions : whether sentences about an agent's state hold.
     groups : agents that are talked to together.
     compare : one message to variants of agents, side by side.
     tools, mcp, skills, folders, files, identities : what agents are given.
@@ -161,6 +163,15 @@ class AgentService:
         self.reports = Reports(core)
         self.store = Store(core)
         self.servers = Servers(core)
+        self.assertions = Assertions(
+            agents=self.agents,
+            blocks=self.blocks,
+            passages=self.passages,
+            messages=self.messages,
+            tools=self.tools,
+            runs=self.runs,
+            timeline=self.timeline,
+        )
 
     def __enter__(self) -> Self:
         return self
