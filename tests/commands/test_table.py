@@ -110,11 +110,11 @@ def test_a_command_that_is_added_is_at_the_terminal() -> None:
     assert run(**completing, COMP_WORDS="letta-kernel greet heart").split() == ["heartbeat"]
 
 
-def test_a_command_that_is_added_is_in_readmes_list() -> None:
+def test_a_command_that_is_added_is_in_the_list() -> None:
     known = list(TABLE)
     try:
         exec(ADDED, {"__name__": "added"})
         line = "| `%agent greet WHOM` | `letta-kernel greet WHOM` | Say hello to somebody. |"
-        assert line in reference.readme()
+        assert line in reference.listing()
     finally:
         TABLE[:] = known
