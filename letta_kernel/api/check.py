@@ -27,8 +27,6 @@ def check(assertion: str, agent: str | Agent, *, home: Path | str | None = None)
     ------
     InvalidInputError
         It is no such sentence; the line lists those there are.
-    NotFoundError
-        There is no such agent.
     """
     if isinstance(agent, Agent):
         return agent.service.assertions.check(assertion, agent=agent.id)

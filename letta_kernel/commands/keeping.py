@@ -293,7 +293,7 @@ def check(
     agent NAME exists; timeline has at least 1 branch
     """
     if assertion is not None:
-        return _asserted(door, assertion, door.agent(agent), strict)
+        return _asserted(door, assertion, agent or door.agent().id, strict)
     report = door.service.store.check(repair=repair)
     data = {
         "home": door.home,
@@ -320,8 +320,8 @@ def check(
     return Answer("\n".join(lines), data, plain=True, code=1)
 
 
-def _asserted(door: Door, assertion: str, agent: AgentState, strict: bool) -> Answer:
-    finding = door.service.assertions.check(assertion, agent=agent.id)
+def _asserted(door: Door, assertion: str, agent: str, strict: bool) -> Answer:
+    finding = door.service.assertions.check(assertion, agent=agent)
     return Answer(
         str(finding),
         finding,

@@ -90,22 +90,26 @@ class Assertions:
     def check(self, assertion: str, *, agent: str) -> Finding:
         """Return whether *assertion*, one of `FORMS`, holds for *agent* (a name or id).
 
+        An agent that is not there makes it false, whatever it says.
+
         Raises
         ------
         InvalidInputError
             It has none of the forms; the line lists those of its subject, or all.
-        NotFoundError
-            There is no such agent.
         """
-        state = self._agents.retrieve(agent)
         text = assertion = _plain(" ".join(assertion.split()))
         negated = re.match(r"(?i)not\s+", text)
         rest = text[negated.end() :] if negated else text
-        for pattern, look in _LOOKS:
-            if matched := pattern.fullmatch(rest):
-                holds, found = look(self, state, matched)
-                return Finding(assertion, holds != bool(negated), found)
-        raise InvalidInputError(_unknown(text, rest))
+        found = ((pattern.fullmatch(rest), look) for pattern, look in _LOOKS)
+        said, look = next(((one, look) for one, look in found if one), (None, None))
+        if said is None or look is None:
+            raise InvalidInputError(_unknown(text, rest))
+        try:
+            state = self._agents.retrieve(agent)
+        except NotFoundError:
+            return Finding(assertion, False, f"there is no agent {agent}")
+        holds, why = look(self, state, said)
+        return Finding(assertion, holds != bool(negated), why)
 
     def _block(self, state: AgentState, said: re.Match[str]) -> tuple[bool, str]:
         label = _plain(said["name"])

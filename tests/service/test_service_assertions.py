@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from agent_bench import Bench
 
-from letta_kernel.errors import InvalidInputError, NotFoundError
+from letta_kernel.errors import InvalidInputError
 from letta_kernel.service.assertions import FORMS
 
 COUNT = '''
@@ -152,6 +152,7 @@ def test_what_is_no_sentence_is_refused_in_one_line(told: Bench, sentence: str, 
     assert "\n" not in str(refused.value)
 
 
-def test_an_agent_that_is_not_there(told: Bench) -> None:
-    with pytest.raises(NotFoundError):
-        told.service.assertions.check("block human exists", agent="eve")
+def test_of_an_agent_that_is_not_there_nothing_holds(told: Bench) -> None:
+    for sentence in ("block human exists", "not block human exists"):
+        finding = told.service.assertions.check(sentence, agent="eve")
+        assert str(finding) == f"✗ {sentence}: there is no agent eve"

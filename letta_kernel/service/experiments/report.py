@@ -164,7 +164,8 @@ class Report:
             left = "1 run has" if self.unfinished == 1 else f"{self.unfinished:,} runs have"
             return f"Not finished: {left} no result yet."
         if self.threshold is None:
-            return f"{len(self.results):,} runs are done."
+            many = len(self.results)
+            return f"{many:,} {'run is' if many == 1 else 'runs are'} done."
         below = [one.name for one in self.variants if one.rate < self.threshold - 1e-9]
         said = f"the threshold of {self.threshold:.0%}"
         return f"Below {said}: {', '.join(below)}." if below else f"Passed: {said} is reached."
