@@ -116,6 +116,7 @@ def test_what_the_first_day_needs_comes_with_the_package() -> None:
     extras = rest.partition("[project.optional-dependencies]")[2].partition("test = [")[0]
     assert [line.split(" ")[0] for line in extras.splitlines() if "=" in line] == [
         "acp",
+        "docs",
         "keyring",
         "local",
         "multilingual",
