@@ -20,6 +20,7 @@ extensions = [
     "sphinx.ext.napoleon",
     "sphinx_design",
     "reference",
+    "formulae",
 ]
 exclude_patterns = ["_build", "deploy", "hub", "measured"]
 html_theme = "pydata_sphinx_theme"
@@ -48,5 +49,6 @@ autodoc_typehints_format = "short"
 # A run's own form, which the extension draws; the page takes its HTML.
 suppress_warnings = ["mystnb.unknown_mime_type"]
 nb_execution_mode = "off"  # `reference` takes what the tests have executed
+html_math_renderer = "mathml"
 myst_enable_extensions = ["colon_fence", "deflist", "fieldlist", "dollarmath"]
 myst_heading_anchors = 4
