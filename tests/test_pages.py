@@ -61,6 +61,13 @@ def test_a_how_to_page_says_what_it_is_for_and_begins_with_something_to_paste(pa
     assert re.search(r"^[A-Z`*].{40}", beginning, re.MULTILINE), "nothing on what it is for"
 
 
+@pytest.mark.parametrize("part", ["how-to", "explanation"])
+def test_an_index_leads_to_every_page_of_its_part(part: str) -> None:
+    named_here = set(re.findall(r"\]\(([\w-]+)\.(?:md|ipynb)\)", TOLD[f"{part}/index.md"]))
+    there = {path.stem for path in (DOCS / part).iterdir() if path.suffix in (".md", ".ipynb")}
+    assert there - named_here == {"index"}
+
+
 @pytest.mark.parametrize("page", TOLD)
 def test_python_that_a_page_shows_is_python(page: str) -> None:
     for kind, code in _BLOCK.findall(TOLD[page]):
