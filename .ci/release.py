@@ -24,9 +24,9 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 from packaging.requirements import Requirement
+from packaging.version import Version
 
 ROOT = Path(__file__).parents[1]
 DIST = ROOT / "dist"
@@ -147,25 +147,21 @@ def attempt(wheel: Path, python: str, resolution: str, *pins: str) -> dict[str, 
 
 def save(wheel: Path, tried: list[dict[str, str]]) -> None:
     """Write what was tried: of each dependency the oldest and the newest release, and the Pythons."""
-    direct = sorted(needed.name for needed in dependencies())
-    packages = {name: sorted({one[name] for one in tried}, key=key) for name in direct}
-    found: dict[str, Any] = {
-        "version": wheel.name.split("-")[1],
-        "date": datetime.date.today().isoformat(),
-        "python": sorted({one["python"] for one in tried}, key=key),
-        "packages": {name: [versions[0], versions[-1]] for name, versions in packages.items()},
-    }
-    rows = [f"| {name} | {old} | {new} |" for name, (old, new) in found["packages"].items()]
-    text = f"Tried on {found['date']}, version {found['version']}, on Linux with Python "
-    text += ", ".join(found["python"]) + ":\n\n| | oldest | newest |\n| --- | --- | --- |\n"
-    before, begin, rest = TRIED.read_text("utf-8").partition("<!-- tried -->\n")
-    _, end, after = rest.partition("<!-- end -->\n")
-    TRIED.write_text(before + begin + text + "\n".join(rows) + "\n" + end + after, "utf-8")
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    import report
 
+    def versions(name: str) -> list[str]:
+        return sorted({one[name] for one in tried}, key=Version)
 
-def key(version: str) -> tuple[int, ...]:
-    """Return what orders versions."""
-    return tuple(int(part) for part in version.split(".") if part.isdigit())
+    rows = []
+    for name in sorted(needed.name for needed in dependencies()):
+        found = versions(name)
+        rows.append([name, found[0], found[-1]])
+    text = (
+        f"Tried on {datetime.date.today().isoformat()}, version {wheel.name.split('-')[1]},"
+        f" on Linux with Python {', '.join(versions('python'))}:"
+    )
+    report.put(TRIED, "tried", f"{text}\n\n{report.table(('', 'oldest', 'newest'), rows)}")
 
 
 def sbom(wheel: Path) -> Path:

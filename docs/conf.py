@@ -16,7 +16,6 @@ version = release = letta_kernel.__version__
 extensions = [
     "myst_nb",
     "sphinx.ext.autodoc",
-    "sphinx.ext.autosummary",
     "sphinx.ext.napoleon",
     "sphinx_design",
     "reference",

@@ -27,7 +27,10 @@ if TYPE_CHECKING:
     from letta_kernel.tools.options import ToolOptions as ToolOptions
     from letta_kernel.tools.options import tool as tool
 
-    __version__: str
+try:
+    from letta_kernel._version import __version__ as __version__
+except ImportError:  # a checkout that nothing was built from
+    __version__ = "0+unknown"
 
 __all__ = [
     "Agent",
@@ -53,12 +56,6 @@ _PUBLIC = {
 
 
 def __getattr__(name: str) -> Any:
-    if name == "__version__":
-        try:
-            from letta_kernel._version import __version__
-        except ImportError:  # a checkout that nothing was built from
-            return "0+unknown"
-        return __version__
     if name in _PUBLIC:
         from importlib import import_module
 

@@ -17,7 +17,7 @@ from typing import Any
 from ipykernel.ipkernel import IPythonKernel
 from ipykernel.kernelapp import IPKernelApp
 
-from letta_kernel import isolation, magics
+from letta_kernel import __version__, isolation, magics
 from letta_kernel.hooks import users_code
 
 _AGENTS_CELL = re.compile(
@@ -76,8 +76,6 @@ class LettaKernel(IPythonKernel):
     @property
     def banner(self) -> str:  # type: ignore[override]
         """IPython's banner and one line of ours."""
-        from letta_kernel import __version__
-
         return f"{super().banner}letta-kernel {__version__} -- agents: '%agent help' for help.\n"
 
     def _publish_status(self, status: str, channel: str, parent: Any = None) -> None:

@@ -71,6 +71,15 @@ class ToolCall(Frozen):
     name: str
     arguments: str = "{}"
 
+    @property
+    def values(self) -> dict[str, Any] | None:
+        """The arguments as JSON values; None where the model sent no object."""
+        try:
+            given = json.loads(self.arguments or "{}")
+        except (ValueError, RecursionError):
+            return None
+        return given if isinstance(given, dict) else None
+
 
 class Edit(Frozen):
     """What a person changed of a step by hand, in the debugger, and what stood there before.

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -79,9 +80,7 @@ def settings() -> str:
 
 def views() -> str:
     """Return the tables that ``sql`` reads."""
-    from letta_kernel.service import AgentService
-
-    with tempfile.TemporaryDirectory() as home, AgentService(home, store="") as service:
+    with _project() as service:
         return service.sql.page()
 
 
@@ -168,11 +167,19 @@ MADE: dict[str, Callable[[], str]] = {
 }
 
 
-def _openapi() -> dict[str, Any]:
-    from letta_kernel.server.app import create_app
+@contextmanager
+def _project() -> Iterator[Any]:
+    """Give an `AgentService` of a project that goes again."""
     from letta_kernel.service import AgentService
 
     with tempfile.TemporaryDirectory() as home, AgentService(home, store="") as service:
+        yield service
+
+
+def _openapi() -> dict[str, Any]:
+    from letta_kernel.server.app import create_app
+
+    with _project() as service:
         return create_app(service, token="t").openapi()
 
 
@@ -232,7 +239,7 @@ def _escaped(text: str) -> str:
 
 def _links(text: str) -> str:
     """Make paths of the repository links of a page in ``reference/``."""
-    return re.sub(r"\]\(docs/", "](../", re.sub(r"\[docs/[\w-]+/([\w-]+)\.md\]", r"[\1]", text))
+    return text.replace("](docs/", "](../")
 
 
 def _notebooks() -> None:
@@ -240,7 +247,7 @@ def _notebooks() -> None:
     shutil.rmtree(TUTORIALS, ignore_errors=True)
     for path in sorted((ROOT / "notebooks").rglob("*.ipynb")):
         place = path.relative_to(ROOT / "notebooks")
-        if any(part.startswith(".") for part in place.parts) or place.parts[0] == "solutions":
+        if any(part.startswith(".") for part in place.parts):
             continue
         executed = EXECUTED / place
         if not executed.is_file() or _cells(executed) != _cells(path):

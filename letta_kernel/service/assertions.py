@@ -17,6 +17,7 @@ from letta_kernel.messages import Message, spoken
 from letta_kernel.records import AgentState
 from letta_kernel.service.agents import Agents
 from letta_kernel.service.blocks import Blocks
+from letta_kernel.service.experiments.grading import same_text
 from letta_kernel.service.messages import Messages
 from letta_kernel.service.passages import Passages
 from letta_kernel.service.runs import Runs
@@ -25,29 +26,6 @@ from letta_kernel.service.tools import Tools
 
 _MOST = 10_000  # messages or passages that are looked through
 _SHOWN = 160  # characters of a text that a finding quotes
-
-FORMS = (
-    "block LABEL contains TEXT",
-    "block LABEL lacks TEXT",
-    "block LABEL is TEXT",
-    "block LABEL exists",
-    "block LABEL has at least N versions",
-    "archive contains TEXT",
-    "archive has at least N passages",
-    "history contains TEXT",
-    "answer contains TEXT",
-    "answer lacks TEXT",
-    "answer is TEXT",
-    "tool NAME exists",
-    "tool NAME was called",
-    "tool NAME was called N times with ARGUMENT=VALUE",
-    "tool NAME failed",
-    "run ended with REASON",
-    "setting NAME is VALUE",
-    "agent NAME exists",
-    "timeline has at least N branches",
-)
-"""Every form. A count is N, no, one, at least N or at most N; ``not`` before a sentence turns it round."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,25 +78,23 @@ class Assertions:
         text = assertion = _plain(" ".join(assertion.split()))
         negated = re.match(r"(?i)not\s+", text)
         rest = text[negated.end() :] if negated else text
-        found = ((pattern.fullmatch(rest), look) for pattern, look in _LOOKS)
-        said, look = next(((one, look) for one, look in found if one), (None, None))
-        if said is None or look is None:
-            raise InvalidInputError(_unknown(text, rest))
-        try:
-            state = self._agents.retrieve(agent)
-        except NotFoundError:
-            return Finding(assertion, False, f"there is no agent {agent}")
-        holds, why = look(self, state, said)
-        return Finding(assertion, holds != bool(negated), why)
+        for _, pattern, look in _LOOKS:
+            if said := pattern.fullmatch(rest):
+                try:
+                    state = self._agents.retrieve(agent)
+                except NotFoundError:
+                    return Finding(assertion, False, f"there is no agent {agent}")
+                holds, why = look(self, state, said)
+                return Finding(assertion, holds != bool(negated), why)
+        raise InvalidInputError(_unknown(text, rest))
 
     def _block(self, state: AgentState, said: re.Match[str]) -> tuple[bool, str]:
         label = _plain(said["name"])
         value = self._value(state, label)
         if value is None:
             return said["verb"].lower() == "lacks", f"{state.name} has no block {label}"
-        return _compared(
-            said["verb"], value, _plain(said["text"])
-        ), f"block {label} is {_short(value)}"
+        holds = _compared(said["verb"], value, _plain(said["text"]))
+        return holds, f"block {label} is {_short(value)}"
 
     def _block_exists(self, state: AgentState, said: re.Match[str]) -> tuple[bool, str]:
         labels = sorted(one.label for one in self._blocks.list(agent=state.id))
@@ -147,19 +123,17 @@ class Assertions:
     def _history(self, state: AgentState, said: re.Match[str]) -> tuple[bool, str]:
         every = self._messages.history(state.id, _MOST)
         wanted = _plain(said["text"])
-        if any(
-            _has(_said(one) if one.role == "assistant" else one.content, wanted) for one in every
-        ):
+        if any(_has(_said(one), wanted) for one in every):
             return True, "a message has it"
         return False, f"none of {_number(len(every), 'message')} has it"
 
     def _answer(self, state: AgentState, said: re.Match[str]) -> tuple[bool, str]:
-        answers = [text for one in self._messages.history(state.id, _MOST) if (text := _said(one))]
+        every = self._messages.history(state.id, _MOST)
+        answers = [text for one in every if one.role == "assistant" and (text := _said(one))]
         if not answers:
             return said["verb"].lower() == "lacks", f"{state.name} has not answered yet"
-        return _compared(
-            said["verb"], answers[-1], _plain(said["text"])
-        ), f"it said {_short(answers[-1])}"
+        holds = _compared(said["verb"], answers[-1], _plain(said["text"]))
+        return holds, f"it said {_short(answers[-1])}"
 
     def _tool_exists(self, state: AgentState, said: re.Match[str]) -> tuple[bool, str]:
         names = sorted(one.name for one in self._tools.list(state.id))
@@ -227,7 +201,7 @@ class Assertions:
         every = self._messages.history(state.id, _MOST)
         results = {one.tool_call_id: one.status for one in every if one.role == "tool"}
         return [
-            (call.name, _object(call.arguments), results.get(call.id) == "ok")
+            (call.name, call.values or {}, results.get(call.id) == "ok")
             for one in every
             for call in one.tool_calls
         ]
@@ -239,29 +213,53 @@ _VERB = r"(?P<verb>contains|lacks|is)"
 _COUNT = r"(?P<bound>at least |at most |exactly )?(?P<number>\d+|no|one)"
 
 
-def _form(pattern: str, look: Look) -> tuple[re.Pattern[str], Look]:
-    return re.compile(pattern, re.IGNORECASE | re.DOTALL), look
+def _form(shown: str, pattern: str, look: Look) -> tuple[str, re.Pattern[str], Look]:
+    return shown, re.compile(pattern, re.IGNORECASE | re.DOTALL), look
 
 
-_LOOKS: Sequence[tuple[re.Pattern[str], Look]] = (
-    _form(rf"block {_NAME} {_VERB} (?P<text>.+)", Assertions._block),
-    _form(rf"block {_NAME} exists", Assertions._block_exists),
-    _form(rf"block {_NAME} has {_COUNT} versions?", Assertions._block_versions),
-    _form(r"archive contains (?P<text>.+)", Assertions._archive),
-    _form(rf"archive has {_COUNT} passages?", Assertions._archive_size),
-    _form(r"history contains (?P<text>.+)", Assertions._history),
-    _form(rf"answer {_VERB} (?P<text>.+)", Assertions._answer),
-    _form(rf"tool {_NAME} exists", Assertions._tool_exists),
+_LOOKS: Sequence[tuple[str, re.Pattern[str], Look]] = (
     _form(
+        "block LABEL contains TEXT; block LABEL lacks TEXT; block LABEL is TEXT",
+        rf"block {_NAME} {_VERB} (?P<text>.+)",
+        Assertions._block,
+    ),
+    _form("block LABEL exists", rf"block {_NAME} exists", Assertions._block_exists),
+    _form(
+        "block LABEL has at least N versions",
+        rf"block {_NAME} has {_COUNT} versions?",
+        Assertions._block_versions,
+    ),
+    _form("archive contains TEXT", r"archive contains (?P<text>.+)", Assertions._archive),
+    _form(
+        "archive has at least N passages",
+        rf"archive has {_COUNT} passages?",
+        Assertions._archive_size,
+    ),
+    _form("history contains TEXT", r"history contains (?P<text>.+)", Assertions._history),
+    _form(
+        "answer contains TEXT; answer lacks TEXT; answer is TEXT",
+        rf"answer {_VERB} (?P<text>.+)",
+        Assertions._answer,
+    ),
+    _form("tool NAME exists", rf"tool {_NAME} exists", Assertions._tool_exists),
+    _form(
+        "tool NAME was called; tool NAME was called N times with ARGUMENT=VALUE",
         rf"tool {_NAME} was called(?: {_COUNT} times?)?(?: with (?P<arguments>.+))?",
         Assertions._tool_called,
     ),
-    _form(rf"tool {_NAME} failed", Assertions._tool_failed),
-    _form(r"run ended with (?P<text>.+)", Assertions._run),
-    _form(rf"setting {_NAME} is (?P<text>.+)", Assertions._setting),
-    _form(rf"agent {_NAME} exists", Assertions._agent),
-    _form(rf"timeline has {_COUNT} branch(?:es)?", Assertions._branches),
+    _form("tool NAME failed", rf"tool {_NAME} failed", Assertions._tool_failed),
+    _form("run ended with REASON", r"run ended with (?P<text>.+)", Assertions._run),
+    _form("setting NAME is VALUE", rf"setting {_NAME} is (?P<text>.+)", Assertions._setting),
+    _form("agent NAME exists", rf"agent {_NAME} exists", Assertions._agent),
+    _form(
+        "timeline has at least N branches",
+        rf"timeline has {_COUNT} branch(?:es)?",
+        Assertions._branches,
+    ),
 )
+
+FORMS = tuple(form for shown, _, _ in _LOOKS for form in shown.split("; "))
+"""Every form. A count is N, no, one, at least N or at most N; ``not`` before a sentence turns it round."""
 
 
 def _unknown(text: str, rest: str) -> str:
@@ -276,23 +274,18 @@ def _plain(text: str) -> str:
 
 
 def _has(text: str, wanted: str) -> bool:
-    return _flat(wanted) in _flat(text)
-
-
-def _flat(text: str) -> str:
-    return " ".join(text.split()).casefold()
+    return same_text(wanted, False) in same_text(text, False)
 
 
 def _compared(verb: str, text: str, wanted: str) -> bool:
     if verb.lower() == "is":
-        return _flat(text) == _flat(wanted)
+        return same_text(text, False) == same_text(wanted, False)
     return _has(text, wanted) == (verb.lower() == "contains")
 
 
 def _counted(said: re.Match[str], number: int) -> bool:
     written = said["number"].lower()
-    wanted = {"no": 0, "one": 1}.get(written) if not written.isdigit() else int(written)
-    assert wanted is not None
+    wanted = int(written) if written.isdigit() else ("no", "one").index(written)
     bound = (said["bound"] or "").strip().lower()
     if bound == "at least":
         return number >= wanted
@@ -316,22 +309,15 @@ def _fits(given: dict[str, Any], wanted: dict[str, str]) -> bool:
         if name not in given:
             return False
         written = given[name] if isinstance(given[name], str) else json.dumps(given[name])
-        if _flat(written) != _flat(value):
+        if same_text(written, False) != same_text(value, False):
             return False
     return True
 
 
-def _object(text: str) -> dict[str, Any]:
-    try:
-        found = json.loads(text or "{}")
-    except (ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
 def _said(message: Message) -> str:
+    """Return what a message says: of an agent also by the tool that answers."""
     if message.role != "assistant":
-        return ""
+        return message.content
     return spoken(message.content, [(one.name, one.arguments) for one in message.tool_calls])
 
 

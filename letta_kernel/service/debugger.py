@@ -330,12 +330,7 @@ def _labels(call: ToolCall) -> set[str]:
     """Return the labels of the blocks that a call is about to change."""
     if call.name not in core.WRITERS:
         return set()
-    try:
-        given = json.loads(call.arguments)
-    except (ValueError, RecursionError):
-        return set()
-    if not isinstance(given, dict):
-        return set()
+    given = call.values or {}
     named = [given.get(key) for key in ("label", "path", "old_path", "new_path")]
     return {one.removeprefix("/memories/").strip("/") for one in named if isinstance(one, str)}
 

@@ -6,7 +6,6 @@ text the model saw stands for it.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -186,7 +185,7 @@ def _tool(
     call_id, name = answer.tool_call_id or "", answer.name or "tool"
     calls = {call.id: call for message in own for call in message.tool_calls}
     timed = [one for one in stats if one.get("name") == name]
-    given = _arguments(calls[call_id].arguments) if call_id in calls else None
+    given = calls[call_id].values if call_id in calls else None
     if given is not None:
         yield ToolStarted(call_id=call_id, name=name, arguments=given, runs_in="")
     yield from part.asked.get(call_id, ())
@@ -200,14 +199,6 @@ def _tool(
         seconds=float((timed[0].get("seconds") if timed else 0.0) or 0.0),
         error=answer.content if status == "error" else None,
     )
-
-
-def _arguments(text: str) -> dict[str, Any] | None:
-    try:
-        read = json.loads(text or "{}")
-    except (ValueError, RecursionError):
-        return None
-    return read if isinstance(read, dict) else None
 
 
 def run_ended(run: Run) -> RunEnded:

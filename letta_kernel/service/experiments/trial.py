@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Callable
 from contextlib import closing
 from time import perf_counter
-from typing import Any
 
 from letta_kernel.errors import LettaError
 from letta_kernel.messages import ANSWER_TOOL, Message, RunEnded, StepEnded, Usage
@@ -196,18 +194,10 @@ def calls_of(messages: list[Message], turn: int) -> list[Call]:
             made.append(
                 Call(
                     call.name,
-                    _arguments(call.arguments),
+                    call.values,
                     (result.status or "") if result is not None else "",
                     result.content if result is not None else "",
                     turn,
                 )
             )
     return made
-
-
-def _arguments(text: str) -> dict[str, Any] | None:
-    try:
-        found = json.loads(text or "{}")
-    except (ValueError, RecursionError):
-        return None
-    return found if isinstance(found, dict) else None
