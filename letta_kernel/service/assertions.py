@@ -68,7 +68,8 @@ class Assertions:
     def check(self, assertion: str, *, agent: str) -> Finding:
         """Return whether *assertion*, one of `FORMS`, holds for *agent* (a name or id).
 
-        An agent that is not there makes it false, whatever it says.
+        Of what is not there (the agent, a block, an answer, a run) nothing holds, nor does its contrary,
+        so that no exercise is done by not beginning it.
 
         Raises
         ------
@@ -85,14 +86,14 @@ class Assertions:
                 except NotFoundError:
                     return Finding(assertion, False, f"there is no agent {agent}")
                 holds, why = look(self, state, said)
-                return Finding(assertion, holds != bool(negated), why)
+                return Finding(assertion, holds is not None and holds != bool(negated), why)
         raise InvalidInputError(_unknown(text, rest))
 
-    def _block(self, state: AgentState, said: re.Match[str]) -> tuple[bool, str]:
+    def _block(self, state: AgentState, said: re.Match[str]) -> tuple[bool | None, str]:
         label = _plain(said["name"])
         value = self._value(state, label)
         if value is None:
-            return said["verb"].lower() == "lacks", f"{state.name} has no block {label}"
+            return None, f"{state.name} has no block {label}"
         holds = _compared(said["verb"], value, _plain(said["text"]))
         return holds, f"block {label} is {_short(value)}"
 
@@ -100,10 +101,10 @@ class Assertions:
         labels = sorted(one.label for one in self._blocks.list(agent=state.id))
         return _plain(said["name"]) in labels, f"its blocks are {_listed(labels)}"
 
-    def _block_versions(self, state: AgentState, said: re.Match[str]) -> tuple[bool, str]:
+    def _block_versions(self, state: AgentState, said: re.Match[str]) -> tuple[bool | None, str]:
         label = _plain(said["name"])
         if self._value(state, label) is None:
-            return False, f"{state.name} has no block {label}"
+            return None, f"{state.name} has no block {label}"
         number = len(self._blocks.versions(label, agent=state.id))
         return _counted(said, number), f"block {label} has {_number(number, 'version')}"
 
@@ -127,11 +128,11 @@ class Assertions:
             return True, "a message has it"
         return False, f"none of {_number(len(every), 'message')} has it"
 
-    def _answer(self, state: AgentState, said: re.Match[str]) -> tuple[bool, str]:
+    def _answer(self, state: AgentState, said: re.Match[str]) -> tuple[bool | None, str]:
         every = self._messages.history(state.id, _MOST)
         answers = [text for one in every if one.role == "assistant" and (text := _said(one))]
         if not answers:
-            return said["verb"].lower() == "lacks", f"{state.name} has not answered yet"
+            return None, f"{state.name} has not answered yet"
         holds = _compared(said["verb"], answers[-1], _plain(said["text"]))
         return holds, f"it said {_short(answers[-1])}"
 
@@ -161,12 +162,18 @@ class Assertions:
         failed = sum(not one[2] for one in every)
         return failed > 0, f"{failed} of {_number(len(every), 'call')} of {tool} failed"
 
-    def _run(self, state: AgentState, said: re.Match[str]) -> tuple[bool, str]:
+    def _run(self, state: AgentState, said: re.Match[str]) -> tuple[bool | None, str]:
         last = next(iter(self._runs.whole(state.id, 1)), None)
         if last is None:
-            return False, f"{state.name} has had no run"
+            return None, f"{state.name} has had no run"
         ended = last.stop_reason or last.status
         return ended == _plain(said["text"]), f"the last run ended with {ended}"
+
+    def _run_steps(self, state: AgentState, said: re.Match[str]) -> tuple[bool | None, str]:
+        last = next(iter(self._runs.whole(state.id, 1)), None)
+        if last is None:
+            return None, f"{state.name} has had no run"
+        return _counted(said, last.steps), f"the last run had {_number(last.steps, 'step')}"
 
     def _setting(self, state: AgentState, said: re.Match[str]) -> tuple[bool, str]:
         name = _plain(said["name"])
@@ -207,7 +214,8 @@ class Assertions:
         ]
 
 
-Look = Callable[[Assertions, AgentState, "re.Match[str]"], tuple[bool, str]]
+# Whether it holds, None where that of which it speaks is not there; and what was found.
+Look = Callable[[Assertions, AgentState, "re.Match[str]"], tuple[bool | None, str]]
 _NAME = r"(?P<name>\"[^\"]+\"|'[^']+'|\S+)"
 _VERB = r"(?P<verb>contains|lacks|is)"
 _COUNT = r"(?P<bound>at least |at most |exactly )?(?P<number>\d+|no|one)"
@@ -249,6 +257,7 @@ _LOOKS: Sequence[tuple[str, re.Pattern[str], Look]] = (
     ),
     _form("tool NAME failed", rf"tool {_NAME} failed", Assertions._tool_failed),
     _form("run ended with REASON", r"run ended with (?P<text>.+)", Assertions._run),
+    _form("run had at least N steps", rf"run had {_COUNT} steps?", Assertions._run_steps),
     _form("setting NAME is VALUE", rf"setting {_NAME} is (?P<text>.+)", Assertions._setting),
     _form("agent NAME exists", rf"agent {_NAME} exists", Assertions._agent),
     _form(

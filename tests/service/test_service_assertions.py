@@ -44,6 +44,8 @@ TRUE = (
     "tool count_birds was called with species='puffin'",
     "tool count_birds failed",
     "run ended with end_turn",
+    "run had 3 steps",
+    "run had at least 2 steps",
     "setting model is openai/scripted",
     "setting retrieval is off",
     "agent ada exists",
@@ -104,6 +106,7 @@ def test_each_form_holds_or_not_and_says_what_was_found(told: Bench) -> None:
         ),
         ("tool count_birds was called 2 times", "2 times, 1 of them as asked"),
         ("run ended with max_steps", "the last run ended with end_turn"),
+        ("run had one step", "the last run had 3 steps"),
         ("setting temperatur is 1", "temperatur is not set; set are model"),
         ("agent eve exists", "agents are ada"),
         ("timeline has at least one branch", "the timeline has 0 branches"),
@@ -156,3 +159,18 @@ def test_of_an_agent_that_is_not_there_nothing_holds(told: Bench) -> None:
     for sentence in ("block human exists", "not block human exists"):
         finding = told.service.assertions.check(sentence, agent="eve")
         assert str(finding) == f"✗ {sentence}: there is no agent eve"
+
+
+def test_of_what_is_not_there_nothing_holds_nor_its_contrary(bench: Bench) -> None:
+    bench.service.agents.create("ada", human="Ada")
+    for sentence, found in (
+        ("block humor lacks Grace", "ada has no block humor"),
+        ("block humor contains Grace", "ada has no block humor"),
+        ("block humor has no versions", "ada has no block humor"),
+        ("answer lacks four", "ada has not answered yet"),
+        ("run ended with max_steps", "ada has had no run"),
+        ("run had no steps", "ada has had no run"),
+    ):
+        for said in (sentence, f"not {sentence}"):
+            finding = bench.service.assertions.check(said, agent="ada")
+            assert str(finding) == f"✗ {said}: {found}"
