@@ -53,6 +53,8 @@ class Lines:
         if self._readline is None or self._history is None:
             return
         with contextlib.suppress(OSError):
+            # Where rows are in a database elsewhere, nothing may have made the folder yet.
+            private.folder(self._history.parent)
             os.close(private.opener(str(self._history), os.O_CREAT | os.O_WRONLY))
             self._readline.write_history_file(self._history)
 
