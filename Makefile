@@ -3,7 +3,7 @@
 .DEFAULT_GOAL := help
 # Where it is set every process of the tests, some thousands, would compile all modules anew.
 unexport PYTHONDONTWRITEBYTECODE
-.PHONY: help demo lab test test-long test-oldest test-collaboration test-hub test-deployment release-check docs check lint front-end-test rewritten bench clean chromium postgresql pgbouncer deployment
+.PHONY: help demo lab test test-long test-oldest test-collaboration test-hub test-deployment release-check docs check lint types-elsewhere front-end-test rewritten bench clean chromium postgresql pgbouncer deployment
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -69,10 +69,10 @@ test-postgres: $(VENV)/installed-test postgresql
 # The rooms that are about what agents do, wherever their rows are.
 POSTGRESQL_TOO := $(addprefix tests/,service agent server cli commands memory tools kernel notebooks)
 
-test-long: test test-oldest test-collaboration test-hub pgbouncer deployment
+test-long: test types-elsewhere test-oldest test-collaboration test-hub pgbouncer deployment
 	$(call install,--no-build-isolation --editable '.[multilingual]')  # 91 MB, for one test
 	$(PYTEST) tests/memory/test_memory_embedders.py
-	$(PYTEST) -m slow --ignore tests/browser/test_browser_collaboration.py --ignore tests/hub
+	$(PYTEST) $(WORKERS) -m slow --ignore tests/browser/test_browser_collaboration.py --ignore tests/hub
 	LETTA_TEST_STORE=postgresql $(PYTEST) $(WORKERS) $(POSTGRESQL_TOO)
 	LETTA_TEST_STORE=pgbouncer $(PYTEST) $(WORKERS) tests/store
 
@@ -119,6 +119,11 @@ lint: $(VENV)/installed-test
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+
+# What the standard library has on other systems, by its types.
+types-elsewhere: $(VENV)/installed-test
+	$(BIN)/mypy --platform darwin
+	$(BIN)/mypy --platform win32
 
 front-end-test: $(VENV)/installed-test
 	cd labextension && PATH="$(CURDIR)/$(BIN):$$PATH" \

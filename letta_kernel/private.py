@@ -10,6 +10,7 @@ import logging
 import os
 import re
 import stat
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -37,7 +38,11 @@ _lines: dict[Path, str] = {}  # what is to be said of a project; empty once it w
 def opener(path: str, flags: int) -> int:
     """Open a file for its owner alone, also one that was open to others: ``open(…, opener=opener)``."""
     handle = os.open(path, flags, FILE)
-    if os.name == "posix" and (mode := os.fstat(handle).st_mode) & OTHERS and stat.S_ISREG(mode):
+    if (
+        sys.platform != "win32"
+        and (mode := os.fstat(handle).st_mode) & OTHERS
+        and stat.S_ISREG(mode)
+    ):
         with suppress(OSError):
             os.fchmod(handle, stat.S_IMODE(mode) & ~OTHERS)
     return handle

@@ -155,10 +155,10 @@ def _end_with_parent() -> None:
 
 
 def _limit(seconds: int) -> None:
-    try:
-        import resource
-    except ImportError:  # Windows: the clock alone
+    if sys.platform == "win32":  # the clock alone limits it there
         return
+    import resource
+
     for kind, most in (
         (resource.RLIMIT_CPU, seconds),
         (resource.RLIMIT_AS, MEMORY),

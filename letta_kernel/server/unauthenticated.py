@@ -6,6 +6,7 @@ The oldest makes room for the newest, so that such clients keep nobody out, howe
 
 from __future__ import annotations
 
+import sys
 from asyncio import Transport, get_running_loop
 from collections.abc import Mapping
 from contextlib import suppress
@@ -138,7 +139,7 @@ def _nothing() -> None:
 
 def _descriptors() -> int:
     """Return how many files this process may have open."""
-    with suppress(ImportError):  # not on every platform
+    if sys.platform != "win32":
         import resource
 
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -149,7 +150,9 @@ def _descriptors() -> int:
 
 def more_descriptors() -> None:
     """Let this process have more files open, as far as it may: for servers that have it for themselves."""
-    with suppress(ImportError, ValueError, OSError):
+    if sys.platform == "win32":  # has no such limit
+        return
+    with suppress(ValueError, OSError):
         import resource
 
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

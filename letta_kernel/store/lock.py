@@ -20,10 +20,8 @@ from pathlib import Path
 
 import filelock
 
-try:
+if sys.platform != "win32":
     import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
 
 from letta_kernel import private
 from letta_kernel.concurrency import Uninterrupted
@@ -211,8 +209,8 @@ class ReadersLock(HomeLock):
     def _try(self) -> bool:
         with Uninterrupted():
             with suppress(OSError):
-                self._descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
-            if self._descriptor is not None and fcntl is not None:
+                self._descriptor = os.open(self._path, os.O_RDONLY)
+            if self._descriptor is not None and sys.platform != "win32":
                 try:
                     fcntl.flock(self._descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
                 except BlockingIOError:

@@ -43,7 +43,7 @@ class LockSignal:
     def wait(self, seconds: float) -> None:
         """Return when it is sent, and after *seconds* at most."""
         listening = self._socket
-        if listening is None:
+        if listening is None or sys.platform == "win32":
             time.sleep(min(max(seconds, 0.001), _DEAF))
             return
         with suppress(OSError, ValueError):  # closed meanwhile

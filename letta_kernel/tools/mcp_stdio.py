@@ -135,8 +135,9 @@ class StdioServer:
 
     async def _started(self) -> asyncio.subprocess.Process:
         program = self._command[0]
+        found: str | None
         if os.path.dirname(program):
-            found = shutil.which(self._folder / program)
+            found = shutil.which(str(self._folder / program))
         else:
             found = shutil.which(program, path=self._environment.get("PATH"))
         if found is None:

@@ -273,7 +273,7 @@ class Sandbox:
     # -- the warm process --------------------------------------------------------------------------
 
     def _start(self) -> None:
-        if not hasattr(os, "fork") or not hasattr(socket, "send_fds"):
+        if sys.platform == "win32":
             raise ToolError("the sandbox needs Linux or macOS; run the cell that defines the tool")
         ours, theirs = socket.socketpair()
         path = [isolation.own_path(), [entry or os.getcwd() for entry in sys.path]]
@@ -321,7 +321,7 @@ class Sandbox:
             with self._lock:
                 control = self._control
                 try:
-                    if control is not None:
+                    if control is not None and sys.platform != "win32":
                         socket.send_fds(control, [b"F"], descriptors)
                         return
                 except OSError:

@@ -69,6 +69,8 @@ def run(
     enter: Callable[[], None],
 ) -> NoReturn:
     """Run what the kernel asks for; *enter* puts up walls once all is prepared."""
+    if sys.platform == "win32":
+        raise NotImplementedError
     os.setsid()
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -109,6 +111,8 @@ def run(
 
 def _limit(settings: dict[str, Any]) -> None:
     """Put the call under its limits; what the system does not know is left out."""
+    if sys.platform == "win32":
+        raise NotImplementedError
     import resource
 
     memory, seconds = int(settings["memory"]), int(settings["cpu_seconds"])

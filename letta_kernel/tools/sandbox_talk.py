@@ -9,6 +9,7 @@ import logging
 import os
 import selectors
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -66,6 +67,8 @@ class CallChannel:
         self._cancelled = False
         for channel in (request, control, self._wake):
             channel.setblocking(False)
+        if sys.platform == "win32":  # there is no sandbox then
+            raise NotImplementedError
         for one in (out, err):
             os.set_blocking(one, False)
             self._selector.register(one, selectors.EVENT_READ, self._read_output)

@@ -44,7 +44,8 @@ SCRATCH = "/scratch"
 """Where calls in namespaces have their scratch folder."""
 _MOST_PIECES = 2_000  # of a folder with something hidden in it that are granted one by one
 
-_libc = ctypes.CDLL(None, use_errno=True)
+# Windows has no such library, but what asks for walls there is told that there are none.
+_libc: Any = ctypes.CDLL(None, use_errno=True) if sys.platform != "win32" else None
 
 
 def _check(result: int, what: str) -> int:
@@ -133,6 +134,8 @@ def drop_privileges() -> None:
 
 def die_with_parent() -> None:
     """Have the system end this process when its parent ends."""
+    if sys.platform == "win32":
+        raise NotImplementedError
     with contextlib.suppress(OSError, AttributeError):
         _libc.prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG
 
@@ -170,6 +173,8 @@ def unshare(network: bool) -> None:
     OSError
         The system does not let this user.
     """
+    if sys.platform == "win32":
+        raise NotImplementedError
     user, group = os.geteuid(), os.getegid()
     rest = _NEWPID | _NEWNS | _NEWIPC | _NEWUTS | (0 if network else _NEWNET)
     try:
@@ -267,6 +272,8 @@ def _link(path: str, root: str) -> None:
 
 def bring_up_loopback() -> None:
     """Let the call talk to itself over 127.0.0.1 where it has a network of its own."""
+    if sys.platform == "win32":
+        raise NotImplementedError
     import fcntl
     import socket
 
@@ -317,6 +324,8 @@ def enter_landlock(pieces: Iterable[str], writable: Iterable[str], network: bool
 
 
 def _allow(ruleset: int, path: str, rights: int) -> None:
+    if sys.platform != "linux":  # no other system has Landlock
+        raise NotImplementedError
     with contextlib.suppress(OSError):  # it went meanwhile
         at = os.open(path, os.O_PATH | os.O_CLOEXEC)
         try:
@@ -354,6 +363,8 @@ def _try_root(root: str) -> None:
 
 
 def _in_a_child(work: Callable[[], Any]) -> bool:
+    if sys.platform == "win32":
+        raise NotImplementedError
     child = os.fork()
     if child == 0:
         try:

@@ -25,6 +25,8 @@ from letta_kernel.tools import sandbox_call
 from letta_kernel.tools import sandbox_walls as walls
 from letta_kernel.tools.sandbox_call import receive, send
 
+assert sys.platform != "win32"  # nothing imports this module there
+
 _LOOK = 0.05  # seconds between two counts of a call's processes
 _DISK_LOOKS = 5  # every so many of them the scratch folder is measured as well
 _STATUS = struct.Struct("i")
@@ -150,11 +152,11 @@ def _keep(level: walls.Level, request: int, control: int, out: int, err: int) ->
             os._exit(70)
     for one in (request, out, err, told):
         os.close(one)
-    reason = _watch(child, channel, wake, settings, level)
-    with contextlib.suppress(ProcessLookupError):
-        # The dead leader is not reaped yet, so its number still means its group.
+    reason, seen = _watch(child, channel, wake, settings, level)
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # all of the group are gone
+        # Where the dead leader is not reaped yet, its number still means its group.
         os.killpg(child, signal.SIGKILL)
-    _, status = os.waitpid(child, 0)
+    status = os.waitpid(child, 0)[1] if seen is None else seen
     _sweep()
     inner = os.read(ended, 4)  # nothing, if the whole was ended before it could say
     status = _STATUS.unpack(inner)[0] if len(inner) == _STATUS.size else status
@@ -214,25 +216,32 @@ def _in_namespaces(
 
 def _watch(
     child: int, channel: socket.socket, wake: int, settings: dict[str, Any], level: walls.Level
-) -> str:
-    """Wait for the call's end and return why it came: ``ended``, ``told`` (by the kernel), or its limit."""
+) -> tuple[str, int | None]:
+    """Wait for the call's end.
+
+    Returns why it came, ``ended``, ``told`` (by the kernel) or its limit, and the status of *child* if it had
+    to be reaped to see that.
+    """
     helpers = 2 if level == "namespaces" else 0
     looks = 0
     while True:
         ready, _, _ = select.select([channel.fileno(), wake], [], [], _LOOK)
         if channel.fileno() in ready:
-            return "told"  # whether it says so or is gone
+            return "told", None  # whether it says so or is gone
         if wake in ready:
             os.read(wake, 4096)
-        if os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
-            return "ended"
+        if hasattr(os, "waitid"):
+            if os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
+                return "ended", None
+        elif (reaped := os.waitpid(child, os.WNOHANG))[0]:  # macOS before Python 3.13
+            return "ended", reaped[1]
         if len(_descendants(os.getpid())) > int(settings["processes"]) + helpers:
-            return "processes"
+            return "processes", None
         looks += 1
         # In namespaces the scratch folder is of that size from the start.
         most = int(settings["disk"])
         if not helpers and looks % _DISK_LOOKS == 0 and _written(settings["scratch"], most) > most:
-            return "disk"
+            return "disk", None
 
 
 def _written(folder: str, enough: int) -> int:
