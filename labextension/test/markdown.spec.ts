@@ -3,6 +3,7 @@ import { join } from 'path';
 
 import { drawDisplay } from '../src/ui/display';
 import { drawMarkdown, highlightCode } from '../src/ui/markdown';
+import { ENGLISH } from '../src/ui/words';
 
 function drawn(text: string): HTMLElement {
   const host = document.createElement('div');
@@ -136,7 +137,7 @@ describe('Markdown', () => {
 describe("a tool's display", () => {
   function shown(bundle: Record<string, unknown>): string | null {
     const host = document.createElement('div');
-    return drawDisplay(host, bundle, drawMarkdown) ? host.innerHTML : null;
+    return drawDisplay(host, bundle, drawMarkdown, ENGLISH) ? host.innerHTML : null;
   }
 
   it('keeps a table and drops its looks and what it would fetch', () => {
@@ -153,7 +154,7 @@ describe("a tool's display", () => {
   it('keeps markup within bounds that a parser would blow up', () => {
     const host = document.createElement('div');
     const open = Array.from({ length: 1000 }, (_, at) => `<b id="${at}">`).join('');
-    drawDisplay(host, { 'text/html': open + '<p>tea'.repeat(300) }, () => {});
+    drawDisplay(host, { 'text/html': open + '<p>tea'.repeat(300) }, () => {}, ENGLISH);
     expect(host.querySelectorAll('p').length).toBe(300);
     expect(host.querySelectorAll('b').length).toBeLessThanOrEqual(12 * 301);
   });

@@ -52,7 +52,7 @@ describe('readSnapshot', () => {
       {
         kind: 'pictures',
         pictures: [
-          { alt: 'image', src: '' },
+          { alt: '', src: '' },
           { alt: 'kept', src: SMALL }
         ]
       },

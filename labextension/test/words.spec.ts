@@ -6,8 +6,11 @@ import {
   briefFooterParts,
   duration,
   footerParts,
+  grouped,
+  locale,
   money,
   oneLine,
+  percent,
   prettyResult
 } from '../src/ui/words';
 import { call, ENDED } from './snapshots';
@@ -34,6 +37,21 @@ describe('words', () => {
     [0.0123, '$0.012'],
     [12.345, '$12.35']
   ])('says %p dollars as %p', (value, said) => expect(money(value)).toBe(said));
+
+  it('writes numbers in the language of the page, as the country of the browser has them', () => {
+    const language = document.documentElement;
+    language.lang = 'de';
+    expect([duration(1.84), money(12.345), grouped(1234), percent(0.125)]).toEqual([
+      '1,8 s',
+      '12,35\u00a0$',
+      '1.234',
+      '12,5\u00a0%'
+    ]);
+    language.lang = 'en';
+    expect(locale()).toBe('en-US'); // what the browser of the tests says
+    language.lang = '';
+    expect(grouped(1234)).toBe('1,234');
+  });
 
   it('sums a run up', () => {
     const footer = readSnapshot(ENDED)!.footer;

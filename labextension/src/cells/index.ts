@@ -78,8 +78,9 @@ const agentCells: JupyterFrontEndPlugin<void> = {
     translator: ITranslator | null
   ) => {
     const trans = (translator ?? nullTranslator).load('letta-kernel');
-    languages.addLanguage(agentCellLanguage(languages));
-    extensions.addExtension(proseExtension(trans.__('Message to an agent')));
+    const message = trans.__('Message to an agent');
+    languages.addLanguage(agentCellLanguage(languages, message));
+    extensions.addExtension(proseExtension(message));
     // Loaded beforehand, so that a cell does not change its looks some time after its first line did.
     void languages.getLanguage(AGENT_CELL_MIME).catch(console.warn);
 

@@ -49,15 +49,18 @@ const FIRST_LINE = {
 };
 
 /** The language of agent cells: JupyterLab's own Markdown below a line of ours. */
-export function agentCellLanguage(languages: IEditorLanguageRegistry): IEditorLanguage {
+export function agentCellLanguage(
+  languages: IEditorLanguageRegistry,
+  displayName: string
+): IEditorLanguage {
   return {
     name: 'letta-agent',
-    displayName: 'Message to an agent',
+    displayName,
     mime: AGENT_CELL_MIME,
     load: async () => {
       const markdown = (await languages.getLanguage(MARKDOWN_MIME))?.support;
       if (!markdown) {
-        throw new Error('JupyterLab has no Markdown to edit messages with');
+        throw new Error(`no language ${MARKDOWN_MIME}`);
       }
       const { parser, data } = markdown.language;
       const own = (parser as unknown as IConfigurableParser).configure(FIRST_LINE);

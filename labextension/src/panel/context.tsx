@@ -4,6 +4,7 @@ import * as React from 'react';
 
 import type { AgentModel } from './model/agent';
 import type { IContext } from './model/records';
+import { grouped, percent } from '../ui/words';
 import { LongText, PartBody, tokensWord, usePanel } from './ui';
 
 const COLOURS = 8;
@@ -20,28 +21,28 @@ function ContextView({ context }: { context: IContext }): JSX.Element {
   const { trans } = usePanel();
   const used = context.parts.reduce((sum, part) => sum + part.tokens, 0);
   const whole = Math.max(context.window, used, 1);
-  const percent = (tokens: number) => `${((tokens / whole) * 100).toFixed(1)}%`;
+  const filled = percent(used / whole);
   return (
     <>
       <p className="lk-muted lk-Small">
         {trans.__(
           '%1 of %2 tokens (%3)',
-          used.toLocaleString(),
-          context.window.toLocaleString(),
-          percent(used)
+          grouped(used),
+          grouped(context.window),
+          filled
         )}
       </p>
       <div
         className="lk-Stack"
         role="img"
-        aria-label={trans.__('The context window is filled to %1', percent(used))}
+        aria-label={trans.__('The context window is filled to %1', filled)}
       >
         {context.parts.map((part, index) => (
           <div
             key={index}
             className={`lk-colour-${index % COLOURS}`}
             style={{ width: `${(part.tokens / whole) * 100}%` }}
-            title={`${part.name}: ${part.tokens.toLocaleString()}`}
+            title={`${part.name}: ${grouped(part.tokens)}`}
           />
         ))}
       </div>

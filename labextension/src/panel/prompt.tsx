@@ -24,7 +24,7 @@ export function Prompt({ text, sender, said, agent, state }: IProps): JSX.Elemen
   const again = (otherwise: string) => {
     setEditing(false);
     if (said !== null && otherwise.trim()) {
-      void agent.resend(state.name, said, otherwise);
+      void agent.resend(state.name, said, otherwise, trans.__('This message is not kept any more.'));
     }
   };
   if (editing) {

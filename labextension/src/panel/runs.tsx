@@ -5,7 +5,7 @@ import * as React from 'react';
 import type { AskPast } from '../ui/past';
 import { standing } from '../ui/timeline';
 import { told } from '../ui/told';
-import { duration, money, type Trans } from '../ui/words';
+import { duration, grouped, money, type Trans } from '../ui/words';
 import type { AgentModel } from './model/agent';
 import type { ICost, IRun, IStep } from './model/records';
 import { Drawn, Hint, Moment, PartBody, tokensWord, usePanel } from './ui';
@@ -132,8 +132,8 @@ function Steps({ steps, ask }: { steps: IStep[]; ask: AskPast }): JSX.Element {
                   {step.number}
                 </button>
               </td>
-              <td>{step.prompt_tokens.toLocaleString()}</td>
-              <td>{step.completion_tokens.toLocaleString()}</td>
+              <td>{grouped(step.prompt_tokens)}</td>
+              <td>{grouped(step.completion_tokens)}</td>
               <td>{step.seconds === null ? '–' : duration(step.seconds)}</td>
               <td>{step.cost === null ? '–' : money(step.cost)}</td>
               <td className="lk-Code">
@@ -166,7 +166,7 @@ function TokenPlot({ steps }: { steps: IStep[] }): JSX.Element {
         height={HEIGHT}
         role="img"
         preserveAspectRatio="xMinYMax meet"
-        aria-label={trans.__('Tokens of each step, at most %1', most.toLocaleString())}
+        aria-label={trans.__('Tokens of each step, at most %1', grouped(most))}
       >
         {shown.map((step, index) => {
           const into = height(step.prompt_tokens);

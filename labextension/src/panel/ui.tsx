@@ -5,7 +5,7 @@ import * as React from 'react';
 
 import type { IHosts } from '../ui/entries';
 import { shortMoment } from '../ui/history';
-import type { Trans } from '../ui/words';
+import { grouped, locale, type Trans } from '../ui/words';
 import type { Actions } from './actions';
 import type { IFiles } from './files';
 import type { PanelModel } from './model/panel';
@@ -133,7 +133,7 @@ export function Hint({ children }: { children: React.ReactNode }): JSX.Element {
 
 /** A number of tokens, in words. */
 export function tokensWord(count: number, trans: Trans): string {
-  return trans._n('%2 token', '%2 tokens', count, count.toLocaleString());
+  return trans._n('%2 token', '%2 tokens', count, grouped(count));
 }
 
 /** A moment, short; the whole of it is in its tooltip. */
@@ -143,7 +143,7 @@ export function Moment({ iso }: { iso: string }): JSX.Element | null {
     return null;
   }
   return (
-    <time className="lk-muted lk-Moment" dateTime={iso} title={date.toLocaleString()}>
+    <time className="lk-muted lk-Moment" dateTime={iso} title={date.toLocaleString(locale())}>
       {shortMoment(iso)}
     </time>
   );

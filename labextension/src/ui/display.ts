@@ -13,6 +13,7 @@ import {
   MOST_OPEN
 } from './rules';
 import type { Bundle } from './snapshot';
+import type { Trans } from './words';
 
 const PICTURES = ['image/png', 'image/jpeg', 'image/gif', 'image/webp'];
 const SVG = 'image/svg+xml';
@@ -36,17 +37,19 @@ const DEEPEST = 40;
 export function drawDisplay(
   host: HTMLElement,
   bundle: Bundle,
-  markdown: (host: HTMLElement, text: string) => void
+  markdown: (host: HTMLElement, text: string) => void,
+  trans: Trans
 ): boolean {
   const given = (mimeType: string) => joined(bundle[mimeType]);
   const picture = PICTURES.find(mimeType => BASE64.test(given(mimeType)));
   if (picture) {
-    host.append(drawPicture(`data:${picture};base64,${given(picture)}`, given('text/plain')));
+    const address = `data:${picture};base64,${given(picture)}`;
+    host.append(drawPicture(address, given('text/plain') || trans.__('figure')));
   } else if (given(SVG)) {
     // In an <img> it can neither run nor fetch anything.
     const source = given(SVG).replace(/[\ud800-\udfff]/gu, '\ufffd');
     const address = `data:${SVG},${encodeURIComponent(source)}`;
-    host.append(drawPicture(address, given('text/plain')));
+    host.append(drawPicture(address, given('text/plain') || trans.__('figure')));
   } else if (given('text/html')) {
     host.append(drawHtml(given('text/html')));
   } else if (given('text/markdown')) {
@@ -61,7 +64,7 @@ export function drawDisplay(
 
 function drawPicture(address: string, name: string): HTMLElement {
   const picture = h('img', '');
-  picture.alt = name.slice(0, 80) || 'figure';
+  picture.alt = name.slice(0, 80);
   picture.src = address;
   return picture;
 }

@@ -51,7 +51,7 @@ export function hostsWith(highlight: Highlight | null, trans: Trans = ENGLISH): 
       void highlightCode(host, highlight, grows);
     }
   };
-  return { markdown, bundle: (host, bundle) => drawDisplay(host, bundle, markdown) };
+  return { markdown, bundle: (host, bundle) => drawDisplay(host, bundle, markdown, trans) };
 }
 
 /** Lines of a diff that are shown without opening a fold. */
@@ -84,7 +84,7 @@ export function drawEntry(
     case 'speaker':
       return speaker(item);
     case 'pictures':
-      return pictures(item);
+      return pictures(item, trans);
     case 'beside':
       return beside(item, open, trans);
   }
@@ -240,13 +240,14 @@ function callArguments(given: IToolCall['arguments'], trans: Trans): HTMLElement
 }
 
 /** Small pictures of what went with the message, each with its description. */
-function pictures(item: IPictures): HTMLElement {
+function pictures(item: IPictures, trans: Trans): HTMLElement {
   const shown = item.pictures.map(({ alt, src }) => {
+    const said = oneLine(alt, 100) || trans.__('image');
     if (!src) {
-      return h('span', 'lk-muted lk-small', oneLine(alt, 100));
+      return h('span', 'lk-muted lk-small', said);
     }
     const picture = h('img', 'lk-Thumbnail');
-    picture.alt = oneLine(alt, 100);
+    picture.alt = said;
     picture.src = src;
     return picture;
   });

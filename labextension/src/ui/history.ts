@@ -4,7 +4,7 @@ import { button } from './ask';
 import { lengthOf, writerOf, type IBlockHost, type IBlockVersion } from './blocks';
 import { h, named } from './dom';
 import { drawDiff } from './entries';
-import { grouped, oneLine, messageOf } from './words';
+import { grouped, locale, oneLine, messageOf } from './words';
 
 export class History {
   constructor(
@@ -90,7 +90,7 @@ export function moment(iso: string): string {
   const date = new Date(iso);
   return Number.isNaN(date.getTime())
     ? ''
-    : date.toLocaleString([], { dateStyle: 'medium', timeStyle: 'short' });
+    : date.toLocaleString(locale(), { dateStyle: 'medium', timeStyle: 'short' });
 }
 
 /** A moment as short as is clear: of today the time, else the day. */
@@ -99,6 +99,6 @@ export function shortMoment(iso: string): string {
   return Number.isNaN(date.getTime())
     ? ''
     : date.toDateString() === new Date().toDateString()
-      ? date.toLocaleTimeString([], { hour: '2-digit', minute: '2-digit' })
-      : date.toLocaleDateString([], { year: 'numeric', month: 'short', day: 'numeric' });
+      ? date.toLocaleTimeString(locale(), { hour: '2-digit', minute: '2-digit' })
+      : date.toLocaleDateString(locale(), { year: 'numeric', month: 'short', day: 'numeric' });
 }

@@ -171,7 +171,7 @@ function readItem(data: unknown, depth: number): Item | null {
         kind: 'pictures',
         pictures: (Array.isArray(data.pictures) ? data.pictures.slice(0, 20) : [])
           .filter(isRecord)
-          .map(({ alt, src }) => ({ alt: text(alt) || 'image', src: cleanThumbnail(src) }))
+          .map(({ alt, src }) => ({ alt: text(alt), src: cleanThumbnail(src) }))
       };
     case 'beside':
       return {

@@ -2,7 +2,7 @@
 
 import { button, field, group } from './ask';
 import { h } from './dom';
-import { oneLine, type Trans } from './words';
+import { grouped, oneLine, type Trans } from './words';
 
 export interface IStop {
   id: string;
@@ -54,7 +54,7 @@ export function drawStop(stop: IStop, trans: Trans, go: (move: IMove) => void): 
     wrong,
     stop.note && h('div', 'lk-small', stop.note),
     ...stop.parts.map(({ name, tokens, text }) =>
-      part(`${name} · ${trans.__('%1 tokens', tokens.toLocaleString('en'))}`, '', h('pre', 'lk-Text', text))
+      part(`${name} · ${trans.__('%1 tokens', grouped(tokens))}`, '', h('pre', 'lk-Text', text))
     ),
     ...stop.texts.map(({ key, label, text }, at) => {
       const given = field(label, text, Math.min(text.split('\n').length, MOST_ROWS));

@@ -162,7 +162,7 @@ function renderPanel({ model, el }: IPlace): Cleanup {
           resolve(result as T);
         }
       };
-      const late = 'The kernel does not answer; nothing is known to be saved.';
+      const late = ENGLISH.__('The kernel does not answer; nothing is known to be saved.');
       const timer = setTimeout(() => take({ error: { kind: 'Late', message: late } }), TIMEOUT);
       asked.set(id, take);
       model.send({ type: 'request', id, method, params });

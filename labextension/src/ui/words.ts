@@ -22,6 +22,27 @@ function filled(text: string, ...given: unknown[]): string {
   return text.replace(/%(\d)/g, (_, place: string) => String(given[Number(place) - 1]));
 }
 
+/**
+ * The language that numbers and dates are written in: the page's, which JupyterLab sets to the one a person has
+ * chosen, with the country the browser says.
+ */
+export function locale(): string {
+  const page = document.documentElement.lang || 'en';
+  const language = (tag: string) => tag.split('-')[0];
+  return navigator.languages.find(tag => language(tag) === language(page)) ?? page;
+}
+
+/** A number with so many digits after its point. */
+export function decimal(value: number, digits: number): string {
+  const both = { minimumFractionDigits: digits, maximumFractionDigits: digits };
+  return value.toLocaleString(locale(), both);
+}
+
+/** A share of 1, as people read it: `12.5%`. */
+export function percent(share: number): string {
+  return share.toLocaleString(locale(), { style: 'percent', maximumFractionDigits: 1 });
+}
+
 /** What an error says to a person. */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
@@ -75,7 +96,7 @@ export function duration(seconds: number): string {
     return `${Math.round(Math.max(seconds, 0) * 1000)} ms`;
   }
   if (seconds < 59.95) {
-    return `${seconds.toFixed(1)} s`;
+    return `${decimal(seconds, 1)} s`;
   }
   const whole = Math.round(seconds);
   return `${Math.floor(whole / 60)} min ${String(whole % 60).padStart(2, '0')} s`;
@@ -83,13 +104,21 @@ export function duration(seconds: number): string {
 
 /** US dollars with as many digits as it takes to see something. */
 export function money(value: number): string {
+  const dollars = (amount: number, digits: Intl.NumberFormatOptions) =>
+    amount.toLocaleString(locale(), {
+      style: 'currency',
+      currency: 'USD',
+      currencyDisplay: 'narrowSymbol',
+      ...digits
+    });
   if (value === 0) {
-    return '$0';
+    return dollars(0, { maximumFractionDigits: 0 });
   }
   if (value >= 0.1) {
-    return `$${value.toFixed(2)}`;
+    return dollars(value, {});
   }
-  return value >= 1e-4 ? `$${Number(value.toPrecision(2))}` : '<$0.0001';
+  const least = 1e-4;
+  return (value < least ? '<' : '') + dollars(Math.max(value, least), { maximumSignificantDigits: 2 });
 }
 
 /** What the footer says, in order, without the stop reason. */
@@ -133,7 +162,7 @@ export function briefFooterParts(footer: IFooter, trans: Trans): string[] {
 }
 
 export function grouped(value: number): string {
-  return value.toLocaleString('en-US');
+  return value.toLocaleString(locale());
 }
 
 /** Arguments as one short line: `city="Paris", days=3`. */

@@ -36,7 +36,7 @@ test('Markdown begins below the first line', async () => {
     mime: 'text/x-ipythongfm',
     load: async () => markdown({ base: markdownLanguage }) as any
   });
-  languages.addLanguage(agentCellLanguage(languages));
+  languages.addLanguage(agentCellLanguage(languages, 'Message'));
   const support = (await languages.getLanguage(AGENT_CELL_MIME))?.support;
   const names = (doc: string) => {
     const state = EditorState.create({ doc, extensions: [support!] });

@@ -61,7 +61,7 @@ describe('the conversations of an agent', () => {
 
   it('fork before what is said again, and the old one stays', async () => {
     agent.conversations.choose('conv-1');
-    void agent.resend('ada', 'message-4', 'Otherwise');
+    void agent.resend('ada', 'message-4', 'Otherwise', 'gone');
     await settle();
     expect(asked('conversation.fork')).toEqual([
       { agent: 'agent-ada', conversation: 'conv-1', before: 'message-4', title: 'Lisbon (2)' }
@@ -72,9 +72,9 @@ describe('the conversations of an agent', () => {
 
   it('say nothing again that is not kept', async () => {
     const exchange = { key: 1, prompt: 'x', runId: 'run-9', before: [], served: false, error: '' };
-    await agent.resend('ada', { ...exchange, transcript: null }, 'x');
+    await agent.resend('ada', { ...exchange, transcript: null }, 'x', 'It is gone.');
     expect(rpc.said).toEqual([]);
-    expect(agent.chat.error).toContain('not kept');
+    expect(agent.chat.error).toBe('It is gone.');
   });
 
   it('are found by their titles and by what was said', async () => {

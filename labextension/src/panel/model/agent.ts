@@ -87,9 +87,10 @@ export class AgentModel {
    * it was said in stays as it is.
    *
    * @param said - The id of the message, or the exchange that it began.
+   * @param gone - What to say where that message is not kept any more.
    */
-  async resend(name: string, said: string | IExchange, text: string): Promise<void> {
-    const id = typeof said === 'string' ? said : await this.chat.messageOf(said);
+  async resend(name: string, said: string | IExchange, text: string, gone: string): Promise<void> {
+    const id = typeof said === 'string' ? said : await this.chat.messageOf(said, gone);
     if (id && (await this.conversations.fork(id, text))) {
       this.chat.write(text);
       await this.send(name);

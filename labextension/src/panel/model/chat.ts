@@ -117,12 +117,10 @@ export class ChatModel extends Part {
     await this.act(() => coming);
   }
 
-  /** The id of the message that an exchange began with; empty, and `error` says so, if it is not kept. */
-  async messageOf({ runId, before }: IExchange): Promise<string> {
+  /** The id of the message that an exchange began with; empty, and `error` says `gone`, if it is not kept. */
+  async messageOf({ runId, before }: IExchange, gone: string): Promise<string> {
     const found = await this._said(before[0] ?? runId);
-    await this.act(() =>
-      found ? Promise.resolve() : Promise.reject(new Error('This message is not kept any more.'))
-    );
+    await this.act(() => (found ? Promise.resolve() : Promise.reject(new Error(gone))));
     return found?.id ?? '';
   }
 
