@@ -293,15 +293,17 @@ class Agent(Past):
         """
         return self.service.explain.why(label, words, agent=self.id)
 
-    def plot(self, what: str = "tokens", *, limit: int | None = None) -> Figure:
+    def plot(self, what: str = "tokens", query: str = "", *, limit: int | None = None) -> Figure:
         """Return a matplotlib figure, to be shown or changed.
 
         Parameters
         ----------
-        what : ``tokens`` of each step, ``memory`` (characters of each block over time) or ``cost``.
-        limit : how many of the last runs (50).
+        what : ``tokens`` or ``cost`` of each step, ``memory`` (blocks and archive, step by step), ``context``
+            (what filled the window), ``retrieval`` (why passages rank as they do) or ``branches``.
+        query : of ``retrieval``, what is searched for; what was looked at for the last message, if not given.
+        limit : how many of the last runs (50), or passages (15).
         """
-        return plot_of(self.service, self.id, what, limit)
+        return plot_of(self.service, self.id, what, limit, query)
 
     def remember(
         self, text: str, tags: Sequence[str] = (), *, supersedes: Sequence[str] = ()

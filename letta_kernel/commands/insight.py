@@ -178,9 +178,22 @@ def _budgets(settings: Any, last: list[WholeRun], spent: Any) -> Panel | None:
 def plot(
     door: Notebook,
     agent: AgentState = AGENT,
-    what: str = argument("tokens of each step, memory over time, or cost", "tokens", values="plot"),
+    what: str = argument(
+        "tokens or cost of each step, memory (blocks and archive, step by step), context (what filled the"
+        " window), retrieval (why passages rank as they do) or branches",
+        "tokens",
+        values="plot",
+    ),
+    query: str | None = argument(
+        "Of retrieval, what is searched for; what was looked at for the last message, if not given",
+        None,
+        free=True,
+    ),
     limit: int | None = LIMIT,
 ) -> Answer:
-    """Show tokens of each step, memory over time, or cost, as a picture."""
-    figure = door.figure(agent, what, limit)
+    """Show as a picture what steps took, how memory grew, what filled the window, what is found, or branches.
+
+    It needs matplotlib. Beside the picture the notebook keeps a text that says what is seen.
+    """
+    figure = door.figure(agent, what, limit, query or "")
     return Answer(panel=lambda: figure)

@@ -27,7 +27,7 @@ _MOST_RUNS = 20
 FIXED: dict[str, tuple[str, ...]] = {
     "switch": ("on", "off"),
     "match": ("any", "all"),
-    "plot": ("tokens", "memory", "cost"),
+    "plot": ("tokens", "memory", "cost", "context", "retrieval", "branches"),
     "style": ("native", "heartbeat"),
     "scope": ("run", "notebook", "always"),
     "context": ("on", "whole", "off"),

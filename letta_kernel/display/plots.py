@@ -1,4 +1,4 @@
-"""Plots of an agent's steps, memory and cost, as matplotlib figures that people can change.
+"""Draws plots (`letta_kernel.service.plots`) as matplotlib figures that people can change.
 
 Colours of middle lightness on a transparent ground, so that one picture reads well in light and dark.
 matplotlib is imported when the first plot is made.
@@ -8,197 +8,268 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Mapping, Sequence
-from datetime import datetime
+from collections.abc import Callable, Sequence
 from functools import lru_cache
-from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from letta_kernel.display import style, words
 from letta_kernel.display.clean import one_line
 from letta_kernel.errors import InvalidInputError
-from letta_kernel.ids import now
-from letta_kernel.records import BlockVersion, Run, Step
 from letta_kernel.remedies import Do, remedy
+from letta_kernel.service.plots import Chart, Pane, Series, total
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-KINDS = ("tokens", "memory", "cost")
 _SHARP = 2  # pixels of the picture for one on the page
 _BARS = "▁▂▃▄▅▆▇█"
 _WIDEST = 60  # characters of the bars in text
+_WIDTH, _TALL, _LOW, _ROW = 8.4, 3.1, 1.1, 0.27  # inches
+_MOST_RUNS = 40  # whose beginnings are marked by a line
+_SEEN = (
+    0.2  # the share of a limit from which on it is drawn: below, what is used would be a flat line
+)
 
 
-def tokens_plot(name: str, runs: Sequence[Sequence[Step]]) -> Figure:
-    """Return the tokens of each step: what the model read, from its cache or anew, thought and wrote.
-
-    Parameters
-    ----------
-    name
-        The agent's name.
-    runs
-        The steps of each run, oldest first; a line stands between two runs.
+def draw(chart: Chart) -> Figure:
+    """Return a plot as a figure, which shows itself.
 
     Raises
     ------
     InvalidInputError
-        There is nothing to show, or matplotlib is not installed; the text says what to do.
+        matplotlib is not installed; the text says how to install it.
     """
-    steps = [step for run in runs for step in run]
-    if not steps:
-        raise InvalidInputError(f"{name} has made no step yet: say something to it first.")
-    figure, axes = _new(f"Tokens of each step of {name}", "tokens")
-    cached = [min(step.cached_tokens, step.prompt_tokens) for step in steps]
-    thought = [min(step.reasoning_tokens, step.completion_tokens) for step in steps]
-    parts = {
-        "read, from the cache": (style.GREY, cached),
-        "read": (style.BLUE, _less([s.prompt_tokens for s in steps], cached)),
-        "thought": (style.AMBER, thought),
-        "written": (style.VIOLET, _less([s.completion_tokens for s in steps], thought)),
-    }
-    below = [0] * len(steps)
-    places = range(1, len(steps) + 1)
-    for label, (colour, values) in parts.items():
-        if any(values):
-            axes.bar(places, values, bottom=below, color=colour, width=0.85, label=label)
-            below = [a + b for a, b in zip(below, values, strict=True)]
-    for end in list(accumulate(len(run) for run in runs if run))[:-1]:
-        axes.axvline(end + 0.5, color=style.GREY, linewidth=0.6, alpha=0.4)
-    axes.set_xlabel(f"step ({words.count(sum(bool(run) for run in runs), 'run')})")
-    axes.set_xlim(0.4, max(len(steps), 8) + 0.6)
-    return _finished(figure, axes, below)
+    if chart.nodes:
+        from letta_kernel.display.branches import draw_branches
 
-
-def memory_plot(name: str, blocks: Mapping[str, Sequence[BlockVersion]]) -> Figure:
-    """Return the size of each memory block over time; *blocks* holds each label's versions, oldest first.
-
-    Raises
-    ------
-    InvalidInputError
-        There is nothing to show, or matplotlib is not installed; the text says what to do.
-    """
-    if not any(blocks.values()):
-        raise InvalidInputError(f"{name} has no memory blocks.")
-    figure, axes = _new(f"Memory of {name}", "characters")
-    end = now()
-    total: dict[datetime, int] = {}
-    for place, (label, versions) in enumerate(blocks.items()):
-        times: list[Any] = [version.created_at for version in versions]
-        sizes = [len(version.value) for version in versions]
-        for moment, size, before in zip(times, sizes, [0, *sizes], strict=False):
-            total[moment] = total.get(moment, 0) + size - before
-        axes.step(
-            [*times, end],
-            [*sizes, sizes[-1]],
-            where="post",
-            color=style.PARTS[place % len(style.PARTS)],
-            linewidth=1.8,
-            marker="o",
-            markersize=3.5,
-            markevery=range(len(times)),
-            label=one_line(label, 40),
+        return draw_branches(chart, new_figure)
+    rows = [pane for pane in chart.panes if pane.form in ("rows", "dots")]
+    if rows:
+        height = _ROW * len(chart.places) + _LOW
+        figure, many = new_figure(
+            chart, height, widths=[3 if p.form == "rows" else 1 for p in rows]
         )
-    _by_time(figure, axes)
-    return _finished(figure, axes, list(accumulate(total[moment] for moment in sorted(total))))
+        for number, (axes, pane) in enumerate(zip(many, rows, strict=True)):
+            _across(axes, chart, pane, labelled=not number)
+    else:
+        heights = [_TALL, *(_LOW for _ in chart.panes[1:])]
+        figure, many = new_figure(chart, sum(heights), heights=heights)
+        for axes, pane in zip(many, chart.panes, strict=True):
+            _upright(axes, chart, pane)
+        _steps_below(many[-1], chart)
+    for axes in many:
+        _legend(axes)
+    return figure
 
 
-def cost_plot(name: str, runs: Sequence[Run]) -> Figure:
-    """Return what runs (oldest first) cost together, in US dollars, over time.
+def _upright(axes: Axes, chart: Chart, pane: Pane) -> None:
+    """Draw a pane whose places go from left to right."""
+    from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
-    Raises
-    ------
-    InvalidInputError
-        No price is known for any of them, or matplotlib is not installed; the text says what to do.
-    """
-    known = [(run.created_at, run.cost) for run in runs if run.cost is not None]
-    if not known:
-        raise InvalidInputError(
-            f"No price is known for what {name} has done; a plot of its tokens can be shown."
-        )
-    figure, axes = _new(f"Cost of {name}", "US dollars")
-    times: list[Any] = [moment for moment, _ in known]
-    costs = [cost for _, cost in known]
-    together = list(accumulate(costs))
-    axes.step(times, together, where="post", color=style.VIOLET, linewidth=1.8)
-    axes.fill_between(times, together, step="post", color=style.VIOLET, alpha=0.15)
-    axes.plot(times, together, "o", color=style.VIOLET, markersize=3.5)
-    axes.yaxis.set_major_formatter(lambda value, _: words.money(round(value, 12)))
-    _by_time(figure, axes)
-    return _finished(figure, axes, costs)
+    at = [place.at for place in chart.places]
+    below = [0.0] * len(at)
+    for one in pane.series:
+        colour = style.plot_colour(one.hue)
+        values = [value or 0.0 for value in one.values]
+        above = [a + b for a, b in zip(below, values, strict=True)]
+        if pane.form == "bars":
+            axes.bar(at, values, bottom=below, color=colour, width=0.85, label=one.name)
+            below = above
+        elif pane.form == "river":
+            _band(axes, at, below, above, colour, one.name)
+            below = above
+        else:
+            _curve(axes, at, one, colour, stairs=pane.form == "stairs")
+    most = max([*total(pane)] if pane.form in ("bars", "river") else _tops(pane), default=0.0)
+    if pane.over is not None:
+        _curve(axes, at, pane.over, style.GREY, stairs=False)
+        most = max(most, *(value or 0.0 for value in pane.over.values))
+    if pane.limit:
+        said = f"{pane.limit_name}: {pane.limit:,.0f}"
+        if most >= _SEEN * pane.limit:
+            axes.axhline(pane.limit, color=style.GREY, linewidth=1, linestyle=(0, (4, 3)))
+            _note(axes, said, (0, pane.limit), ("axes fraction", "data"), (2, 2))
+            most = max(most, pane.limit)
+        else:
+            _note(axes, f"{said}, far above", (0, 1), ("axes fraction", "axes fraction"), (3, -8))
+    axes.set_ylim(0, (most or 1) * 1.12)
+    for mark in chart.marks:
+        if mark.kind == "compaction":
+            axes.axvline(mark.at, color=style.RED, linewidth=1.2, linestyle=(0, (1, 1.5)))
+            _note(axes, mark.name, (mark.at, 1), ("data", "axes fraction"), (3, -8), style.RED)
+        elif 1 < sum(one.kind == "run" for one in chart.marks) <= _MOST_RUNS:
+            axes.axvline(mark.at, color=style.GREY, linewidth=0.6, alpha=0.35)
+    axes.set_ylabel(pane.unit)
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=4))
+    if pane.unit == "US dollars":
+        axes.yaxis.set_major_formatter(lambda value, _: words.money(round(value, 12)) or "$0")
+    else:
+        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=4))
+    axes.grid(axis="y", color=style.GREY, alpha=0.25, linewidth=0.6)
+    axes.label_outer()
 
 
-def _less(whole: Sequence[int], part: Sequence[int]) -> list[int]:
-    return [max(a - b, 0) for a, b in zip(whole, part, strict=True)]
+def _note(
+    axes: Axes,
+    text: str,
+    at: tuple[float, float],
+    measured: tuple[str, str],
+    aside: tuple[int, int],
+    colour: str = style.GREY,
+) -> None:
+    axes.annotate(
+        text, at, aside, fontsize=8, xycoords=measured, textcoords="offset points", color=colour
+    )
 
 
-def _new(title: str, unit: str) -> tuple[Figure, Axes]:
+def _band(
+    axes: Axes,
+    at: Sequence[float],
+    below: Sequence[float],
+    above: Sequence[float],
+    colour: str,
+    name: str,
+) -> None:
+    # A step fills its whole width: of one step alone there is a band, too.
+    wide = [edge for one in at for edge in (one - 0.5, one + 0.5)]
+    low, high = ([value for value in values for _ in (0, 1)] for values in (below, above))
+    axes.fill_between(wide, low, high, color=colour, alpha=0.85, linewidth=0, label=name)
+
+
+def _curve(axes: Axes, at: Sequence[float], one: Series, colour: str, *, stairs: bool) -> None:
+    shown = [(x, value) for x, value in zip(at, one.values, strict=True) if value is not None]
+    if not shown:
+        return
+    x, y = [x for x, _ in shown], [y for _, y in shown]
+    label = one_line(one.name, 40) + (f" (of {one.most:,.0f})" if one.most else "")
+    axes.plot(
+        x, y, color=colour, linewidth=1.8, label=label, drawstyle="steps-post" if stairs else "default"
+    )  # fmt: skip
+    changed = {at[place] for place in one.changed}
+    dots = [pair for pair in shown if pair[0] in changed or not stairs]
+    axes.plot([x for x, _ in dots], [y for _, y in dots], "o", color=colour, markersize=3.5)
+    if one.most and max(y) >= _SEEN * one.most:
+        axes.axhline(one.most, color=colour, linewidth=0.9, linestyle=(0, (4, 3)), alpha=0.7)
+
+
+def _tops(pane: Pane) -> list[float]:
+    """Return how high each curve goes, or its limit where that is drawn."""
+    tops = [max([value or 0.0 for value in one.values], default=0.0) for one in pane.series]
+    limits = [one.most for one, top in zip(pane.series, tops, strict=True)
+              if one.most and top >= _SEEN * one.most]  # fmt: skip
+    return [*tops, *limits]
+
+
+def _steps_below(axes: Axes, chart: Chart) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    runs = sum(mark.kind == "run" for mark in chart.marks)
+    axes.set_xlabel("step" + (f" ({words.count(runs, 'run')})" if runs else ""))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    first = min(0.4, chart.places[0].at - 0.1) if chart.places[0].at < 1 else 0.4
+    axes.set_xlim(first, max(chart.places[-1].at, 8) + 0.6)
+
+
+def _across(axes: Axes, chart: Chart, pane: Pane, *, labelled: bool) -> None:
+    """Draw a pane whose places stand below each other: stacked rows, or dots."""
+    from matplotlib.ticker import MaxNLocator
+
+    at = [place.at for place in chart.places]
+    if pane.form == "rows":
+        right, left = [0.0] * len(at), [0.0] * len(at)
+        for one in pane.series:
+            values = [value or 0.0 for value in one.values]
+            starts = [r if v >= 0 else s for r, s, v in zip(right, left, values, strict=True)]
+            colour = style.plot_colour(one.hue)
+            axes.barh(at, values, left=starts, color=colour, height=0.7, label=one.name)
+            right = [r + max(v, 0) for r, v in zip(right, values, strict=True)]
+            left = [s + min(v, 0) for s, v in zip(left, values, strict=True)]
+        axes.axvline(0, color=style.GREY, linewidth=0.8)
+    else:
+        values = [value or 0.0 for value in pane.series[0].values]
+        filled = [style.GREY if not place.weak else "none" for place in chart.places]
+        axes.hlines(at, 0, values, color=style.GREY, linewidth=1.2, alpha=0.6)
+        axes.scatter(values, at, s=26, facecolors=filled, edgecolors=style.GREY, zorder=3)
+        axes.set_xlim(0, 1.04)
+    if pane.limit is not None:
+        axes.axvline(pane.limit, color=style.RED, linewidth=1, linestyle=(0, (4, 3)))
+        said = f"{pane.limit_name}: {pane.limit:g}"
+        _note(axes, said, (pane.limit, 1), ("data", "axes fraction"), (2, 2), style.RED)
+    axes.set_xlabel(pane.unit)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=5 if pane.form == "rows" else 2))
+    if labelled:
+        names = [one_line(f"{place.name}  {place.about}", 52) for place in chart.places]
+        axes.set_yticks(at, names, parse_math=False)
+    else:
+        axes.tick_params(labelleft=False)
+    axes.set_ylim(at[-1] + 0.6, at[0] - 0.6)
+    axes.tick_params(axis="y", length=0)
+    axes.grid(axis="x", color=style.GREY, alpha=0.25, linewidth=0.6)
+
+
+def _legend(axes: Axes) -> None:
+    handles, labels = axes.get_legend_handles_labels()
+    if not handles:
+        return
+    # As they are stacked: the uppermost first.
+    if axes.patches or axes.collections:
+        handles, labels = handles[::-1], labels[::-1]
+    place: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1, 1)}
+    if axes.patches and axes.yaxis.get_inverted():
+        place = {"loc": "lower left", "bbox_to_anchor": (0, 1), "ncols": 6}
+        handles, labels = handles[::-1], labels[::-1]
+    legend = axes.legend(handles, labels, frameon=False, fontsize=9, labelcolor=style.GREY, **place)
+    for text in legend.get_texts():
+        text.set_parse_math(False)
+
+
+def new_figure(
+    chart: Chart,
+    height: float,
+    *,
+    heights: Sequence[float] = (1,),
+    widths: Sequence[float] = (1,),
+) -> tuple[Any, list[Axes]]:
+    """Return a figure with axes below each other (*heights*) or side by side (*widths*), in shares."""
     try:
-        made = _figure_class()(figsize=(8.4, 3.2), layout="constrained")
+        made = _figure_class()(figsize=(_WIDTH, height), layout="constrained")
     except ImportError:
         raise InvalidInputError(
             "Plots need matplotlib.", remedy(Do.INSTALL_EXTRA, "plots")
         ) from None
+    made.letta_chart = chart
     made.patch.set_alpha(0)
-    axes = made.add_subplot()
-    axes.patch.set_alpha(0)
+    many = made.subplots(
+        len(heights), len(widths), squeeze=False, sharex=len(heights) > 1, sharey=len(widths) > 1,
+        gridspec_kw={"height_ratios": heights, "width_ratios": widths},
+    ).ravel()  # fmt: skip
+    for axes in many:
+        axes.patch.set_alpha(0)
+        for side in ("top", "right"):
+            axes.spines[side].set_visible(False)
+        for side in ("left", "bottom"):
+            axes.spines[side].set_color(style.GREY)
+        axes.tick_params(colors=style.GREY, labelsize=9)
+        axes.yaxis.label.set_color(style.GREY)
+        axes.xaxis.label.set_color(style.GREY)
+        axes.set_axisbelow(True)
     # A dollar in an agent's name is no mathematics.
-    axes.set_title(one_line(title, 80), loc="left", fontsize=11, color=style.GREY, parse_math=False)
-    axes.set_ylabel(unit)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    for side in ("left", "bottom"):
-        axes.spines[side].set_color(style.GREY)
-    axes.tick_params(colors=style.GREY, labelsize=9)
-    axes.yaxis.label.set_color(style.GREY)
-    axes.xaxis.label.set_color(style.GREY)
-    axes.grid(axis="y", color=style.GREY, alpha=0.25, linewidth=0.6)
-    axes.set_axisbelow(True)
-    return made, axes
-
-
-def _by_time(figure: Figure, axes: Axes) -> None:
-    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
-
-    here = datetime.now().astimezone().tzinfo
-    axes.margins(x=0.02)
-    locator = AutoDateLocator(tz=here, maxticks=8)
-    axes.xaxis.set_major_locator(locator)
-    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, tz=here))
-    axes.xaxis.get_offset_text().set_color(style.GREY)
-
-
-def _finished(figure: Any, axes: Axes, values: Sequence[float]) -> Figure:
-    from matplotlib.ticker import MaxNLocator, StrMethodFormatter
-
-    if axes.get_ylabel() != "US dollars":
-        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-        axes.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
-    if axes.get_xlabel():
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set_ylim(bottom=0)
-    handles, labels = axes.get_legend_handles_labels()
-    if handles:
-        legend = axes.legend(
-            handles, labels, frameon=False, fontsize=9, labelcolor=style.GREY, loc="upper left",
-            bbox_to_anchor=(1, 1),
-        )  # fmt: skip
-        for text in legend.get_texts():
-            text.set_parse_math(False)
-    figure.letta_values = list(values)
-    return figure
+    title = one_line(chart.title, 90)
+    made.suptitle(title, x=0.01, ha="left", fontsize=11, color=style.GREY, parse_math=False)
+    return made, [*many]
 
 
 @lru_cache(maxsize=1)
-def _figure_class() -> type[Any]:
+def _figure_class() -> Callable[..., Any]:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     class Plot(Figure):
         """A figure that shows itself, without pyplot and its list of open figures."""
 
-        letta_values: Sequence[float] = ()
+        letta_chart: Chart
 
         def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, str], dict[str, Any]]:
             picture = io.BytesIO()
@@ -211,16 +282,36 @@ def _figure_class() -> type[Any]:
             return data, {"image/png": {"width": width, "height": height}}
 
         def __str__(self) -> str:
-            axes = self.axes[0]
-            title = axes.get_title("left")
-            return f"{title}, {axes.get_ylabel()}\n{bars(self.letta_values)}"
+            return "\n".join([self.get_suptitle(), *told(self.letta_chart)])
 
         __repr__ = __str__
 
     def make(**options: Any) -> Any:
         return Plot(dpi=100 * _SHARP, **options)
 
-    return make  # type: ignore[return-value]
+    return make
+
+
+def told(chart: Chart) -> list[str]:
+    """Return in lines what a plot shows, for those who do not see it."""
+    drawn = [
+        f"{bars(total(pane))}  {pane.unit}"
+        for pane in chart.panes[:1]
+        if pane.form in ("bars", "river", "stairs")
+    ]
+    rows = [
+        f"{place.name}. {pane.series[0].values[number]:.2f} {one_line(place.about, 80)}"
+        for pane in chart.panes
+        if pane.form == "dots"
+        for number, place in enumerate(chart.places)
+    ]
+    graph = [
+        "  " * node.lane
+        + ("↳ " if node.lane else "")
+        + " · ".join(filter(None, (one_line(node.about, 60), one_line(node.name, 60))))
+        for node in reversed(chart.nodes)
+    ]
+    return [*drawn, chart.summary, *rows, *graph, *chart.notes]
 
 
 def bars(values: Sequence[float]) -> str:

@@ -34,6 +34,18 @@ SPEAKERS = (
 """For the agents of a group, in their order: a colour that people who see colours differently can tell from the
 others on light and dark, and a sign. Their names always stand beside them."""
 
+_PLOT = (
+    "#0072b2",
+    "#d55e00",
+    "#009e73",
+    "#b8629a",
+    "#a87b00",
+    "#4aa3df",
+    "#8c5a3c",
+    "#6a5acd",
+    "#71767d",
+)
+
 _ID = re.compile(r"step-[0-9A-Za-z-]{1,60}")
 ROOT = "max-width:920px;overflow-wrap:break-word"
 LEFT, RIGHT = "text-align:left", "text-align:right"
@@ -42,6 +54,14 @@ LEFT, RIGHT = "text-align:left", "text-align:right"
 _NAMES = "div figure p pre blockquote details summary table tr dl"
 _LINES = frozenset(_NAMES.split())
 _RIGHT_TO_LEFT = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\U00010800-\U00010fff]")
+
+
+def plot_colour(number: int) -> str:
+    """Return the colour of a plot's part of that number: one that people who see colours differently can tell.
+
+    ``labextension/style/ui.css`` has the same, as ``lk-plot-0`` and so on.
+    """
+    return _PLOT[number % len(_PLOT)]
 
 
 def alert(colour: str) -> str:

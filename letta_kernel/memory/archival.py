@@ -336,6 +336,15 @@ class Archive(Searched):
         good = [hit for hit in looked_at if hit.relevance >= RELEVANT]
         return excerpts(text, self._hits(sight, good), budget_tokens), looked_at
 
+    def weighed(self, agent_id: str, query: str) -> list[tuple[Hit, SearchHit]]:
+        """Return what a search of an agent looks at, best rank first, each with the parts of its rank."""
+        sight = self.sight(agent_id)
+        found = {
+            hit.id: hit for hit in self._ranked(sight, query, self._filter(sight), MOST, 0, True)
+        }
+        hits = self._hits(sight, [*found.values()])
+        return [(hit, found[hit.passage.id]) for hit in hits if hit.passage.id in found]
+
     def sight(self, agent_id: str) -> Sight:
         """Return what an agent finds: its own passages, those it inherits, and its archives'."""
 

@@ -374,9 +374,9 @@ class Session(Notebook):
         """Show the timeline of *agent*, live where that can be."""
         show_timeline(self.shell, self.service, agent)
 
-    def figure(self, agent: AgentState, what: str, limit: int | None) -> Any:
-        """Return a plot of the last runs."""
-        return plot_of(self.service, agent.id, what, limit)
+    def figure(self, agent: AgentState, what: str, limit: int | None, query: str) -> Any:
+        """Return a plot of an agent."""
+        return plot_of(self.service, agent.id, what, limit, query)
 
     def runs_here(self, agent: AgentState, tool: Tool) -> bool:
         """Whether the function behind *tool* is in this kernel."""

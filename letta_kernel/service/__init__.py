@@ -30,6 +30,7 @@ from letta_kernel.service.mcp import McpServers
 from letta_kernel.service.messages import Messages
 from letta_kernel.service.passages import Passages
 from letta_kernel.service.people import People
+from letta_kernel.service.plots import Plots
 from letta_kernel.service.preparation import Preparation
 from letta_kernel.service.recordings import Recordings
 from letta_kernel.service.reporting import Reports
@@ -79,6 +80,7 @@ class AgentService:
     forks : agents as they were at a point in time, under another name or their own.
     explain : what a step was made of and did, and why words stand in memory.
     timeline : what agents were, step by step, and how two such points differ.
+    plots : the figures that plots of an agent show.
     assertions : whether sentences about an agent's state hold.
     groups : agents that are talked to together.
     compare : one message to variants of agents, side by side.
@@ -157,6 +159,15 @@ class AgentService:
         self.agent_files = AgentFiles(core, self.groups)
         self.steps = Steps(core)
         self.explain = Explain(core, self.blocks)
+        self.plots = Plots(
+            core,
+            memories,
+            self.blocks,
+            self.passages,
+            self.runs,
+            self.timeline,
+            self.explain,
+        )
         self.sleeptime = Sleeptime(core, memories, self.agents, runner, self.recordings)
         self.deliveries.chores.nudges.append(self.sleeptime.look)
         self.sql = Sql(core)

@@ -72,8 +72,8 @@ class Rebuilt:
     edits: list[Edit] = field(default_factory=list)
 
 
-def rebuild(tx: Tx, step: Step, run: Run) -> Rebuilt:
-    """Return the request of *step*, which belongs to *run*."""
+def rebuild(tx: Tx, step: Step, run: Run, *, body: bool = True) -> Rebuilt:
+    """Return the request of *step*, which belongs to *run*; its *body* takes time, and may be left out."""
     made = Rebuilt()
     if step.number == 0 or "prompt" not in step.request:
         if step.number:
@@ -100,7 +100,7 @@ def rebuild(tx: Tx, step: Step, run: Run) -> Rebuilt:
         else None,
     )
     route = parts.value("route")
-    if route is not None:
+    if route is not None and body:
         made.sent = Sent(digest=step.request.get("sent", ""), **route)
         from letta_kernel.models.rebuilt import (  # what calls models takes time to load
             body_of,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import subprocess
 import sys
-from datetime import timedelta
 from io import BytesIO
 from typing import Any
 
@@ -14,14 +13,10 @@ import pytest
 pytest.importorskip("matplotlib")
 from PIL import Image
 
-from letta_kernel.display.plots import bars, cost_plot, memory_plot, tokens_plot
-from letta_kernel.errors import InvalidInputError
-from letta_kernel.ids import now
-from letta_kernel.records import BlockVersion, Run, Step
+from letta_kernel.display.plots import bars, draw
+from letta_kernel.service.plots import Chart, Mark, Node, Pane, Place, Series
 
-
-def step(number: int, **figures: int) -> Step:
-    return Step(run_id="r", agent_id="a", number=number, **figures)  # type: ignore[arg-type]
+PLACES = [Place(1, "step 1"), Place(2, "step 2", "a $x^2$")]
 
 
 def picture(figure: Any) -> Image.Image:
@@ -32,60 +27,82 @@ def picture(figure: Any) -> Image.Image:
     return image
 
 
-def test_tokens_of_each_step_are_stacked_by_what_they_were() -> None:
-    first = [step(1, prompt_tokens=100, completion_tokens=20, reasoning_tokens=15)]
-    second = [step(1, prompt_tokens=130, cached_tokens=100, completion_tokens=7)]
-    figure = tokens_plot("a $x^2$ agent", [first, second])
+def test_bars_are_stacked_by_what_they_are() -> None:
+    series = [Series("read", [100, 30]), Series("written", [5, None])]
+    pane = Pane("bars", "tokens", series)
+    chart = Chart("tokens", "Tokens of $x^2$", places=PLACES, panes=[pane], summary="So many.")
+    figure = draw(chart)
     axes = figure.axes[0]
     heights = {
         container.get_label(): [bar.get_height() for bar in container]  # type: ignore[attr-defined]
         for container in axes.containers
     }
-    assert heights == {
-        "read, from the cache": [0, 100],
-        "read": [100, 30],
-        "thought": [15, 0],
-        "written": [5, 7],
-    }
+    assert heights == {"read": [100, 30], "written": [5, 0]}
     assert picture(figure).convert("RGBA").getpixel((2, 2))[3] == 0  # type: ignore[index]
-    axes.set_title("mine", loc="left")
-    assert str(figure).startswith("mine, tokens")
+    figure.suptitle("mine")
+    assert str(figure).startswith("mine\n█▃  30 … 105  tokens\nSo many.")
 
 
-def test_memory_and_cost_over_time() -> None:
-    begin = now() - timedelta(hours=5)
-    versions = [
-        BlockVersion(block_id="b", version=n, value="x" * n * 10, actor="a", created_at=begin)
-        for n in (1, 2)
-    ]
-    figure = memory_plot("ada", {"human": versions, "plans": versions[:1]})
-    assert [list(line.get_ydata()) for line in figure.axes[0].lines] == [[10, 20, 20], [10, 10]]
+def test_stairs_rivers_and_lines_hold_their_values() -> None:
+    stairs = Series("human", [None, 20], most=25, changed=[1])
+    figure = draw(
+        Chart("memory", "m", places=PLACES, panes=[Pane("stairs", "characters", [stairs])])
+    )
+    lines = figure.axes[0].lines
+    assert list(lines[0].get_ydata()) == [20]
+    assert list(lines[2].get_ydata()) == [25, 25]  # its limit, which is near
     picture(figure)
-    runs = [
-        Run(agent_id="a", cost=cost, created_at=begin + timedelta(hours=place))
-        for place, cost in enumerate((0.5, None, 0.25))
-    ]
-    figure = cost_plot("ada", runs)
-    assert list(figure.axes[0].lines[0].get_ydata()) == [0.5, 0.75]
+    river = Pane(
+        "river", "tokens", [Series("tools", [5, 6]), Series("said", [1, 9])], 20, "the window"
+    )
+    river.over = Series("counted", [7, 14])
+    marks = [Mark(0.5, "run"), Mark(1.5, "run"), Mark(1.5, "compaction", "compacted")]
+    below = Pane("line", "US dollars", [Series("cost", [0.1, 0.2])])
+    figure = draw(Chart("context", "c", places=PLACES, panes=[river, below], marks=marks))
+    upper, lower = figure.axes
+    assert [one.get_text() for one in upper.texts] == ["the window: 20", "compacted"]
+    assert list(upper.lines[0].get_ydata()) == [7, 14]
+    assert list(lower.lines[0].get_ydata()) == [0.1, 0.2]
+    assert upper.get_ylim()[1] > 20
     picture(figure)
 
 
-def test_what_cannot_be_plotted_says_why() -> None:
-    for make in (
-        lambda: tokens_plot("ada", [[]]),
-        lambda: memory_plot("ada", {}),
-        lambda: cost_plot("ada", [Run(agent_id="a")]),
-    ):
-        with pytest.raises(InvalidInputError, match="ada"):
-            make()
+def test_ranks_are_rows_and_relevance_has_its_threshold() -> None:
+    rank = Pane("rows", "rank", [Series("words", [1, 0.5]), Series("question", [0, -0.2])])
+    dots = Pane("dots", "relevance", [Series("relevance", [0.9, 0.1])], 0.4, "relevant")
+    chart = Chart("retrieval", "r", "passage", PLACES, [rank, dots])
+    figure = draw(chart)
+    assert [one.get_text() for one in figure.axes[0].get_yticklabels()] == [
+        "step 1",
+        "step 2 a $x^2$",
+    ]
+    assert [one.get_text() for one in figure.axes[1].texts] == ["relevant: 0.4"]
+    assert "step 2. 0.10 a $x^2$" in str(figure)
+    picture(figure)
+
+
+def test_branches_are_drawn_in_lanes() -> None:
+    nodes = [
+        Node("run", 0, None, "1 step", "Hello", "run-1"),
+        Node("fork", 1, 0, "fork bold", "", "agent-1"),
+        Node("end", 2, None, "undo: 2 messages left", "", "branch-1"),
+        Node("run", 0, 0, "1 step", "Bye $x^2$", "run-2", failed=True),
+    ]
+    figure = draw(Chart("branches", "b", "run", nodes=nodes))
+    marks = [(line.get_xdata()[0], line.get_ydata()[0]) for line in figure.axes[0].lines]
+    assert marks == [(0, 0), (1, 1), (2, 2), (0, 3)]
+    assert len(figure.axes[0].patches) == 3
+    assert "Bye $x^2$ · 1 step" in str(figure).splitlines()[2]
+    picture(figure)
+    draw(Chart("branches", "b", "run", nodes=[*nodes] * 30))  # the newest of very many
 
 
 def test_without_matplotlib_one_line_says_how_to_install_it() -> None:
     code = (
         "import sys; sys.modules['matplotlib'] = None\n"
-        "from letta_kernel.display.plots import tokens_plot\n"
-        "from letta_kernel.records import Step\n"
-        "tokens_plot('ada', [[Step(run_id='r', agent_id='a', number=1)]])"
+        "from letta_kernel.display.plots import draw\n"
+        "from letta_kernel.service.plots import Chart, Pane, Place, Series\n"
+        "draw(Chart('tokens', 't', places=[Place(1, '')], panes=[Pane('bars', 't', [Series('r', [1])])]))"
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert "letta-kernel with its extra plots" in ended.stderr.strip().splitlines()[-1]

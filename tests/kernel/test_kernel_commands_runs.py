@@ -235,5 +235,14 @@ def test_plots_are_pictures_that_say_what_they_show(
         ran = notebook.run(code)
         assert set(ran.displays[-1]) == {"image/png", "text/plain"}
         assert "Tokens of each step of plotted" in ran.text
-    assert "Memory of plotted" in notebook.run("%agent plot memory").text
+    for what, title in (
+        ("memory", "Memory of"),
+        ("context", "Context window of"),
+        ("branches", "Branches of"),
+    ):
+        assert f"{title} plotted" in notebook.run(f"%agent plot {what}").text
+    notebook.run("%agent archival add The boat is blue.")
+    ran = notebook.run("%agent plot retrieval Which colour has the boat? --limit 3")
+    assert set(ran.displays[-1]) == {"image/png", "text/plain"}
+    assert "The boat is blue." in ran.text
     assert "Did you mean 'tokens'?" in notebook.run("%agent plot token").text
