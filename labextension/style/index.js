@@ -3,6 +3,7 @@ import './run.css';
 import './memory.css';
 import './bridge.css';
 import './panel.css';
+import './plots.css';
 import './chat.css';
 import './outputs.css';
 import './cells.css';

@@ -7,6 +7,7 @@ import type { AgentModel } from './model/agent';
 import type { ArchiveModel } from './model/parts';
 import type { IPassage } from './model/records';
 import { oneLine } from '../ui/words';
+import { Plot } from './plots';
 import { Hint, IconButton, LongText, Moment, PartBody, Search, usePanel } from './ui';
 
 export function ArchiveSection({ agent }: { agent: AgentModel }): JSX.Element {
@@ -19,7 +20,18 @@ export function ArchiveSection({ agent }: { agent: AgentModel }): JSX.Element {
           <Search
             label={trans.__('Search the archive')}
             query={archive.query}
-            onSearch={query => void archive.search(query)}
+            onSearch={query => {
+              agent.plots.retrieval.search(query.trim());
+              void archive.search(query);
+            }}
+          />
+          <Plot
+            plot={agent.plots.retrieval}
+            title={
+              archive.query
+                ? trans.__('Why they rank so')
+                : trans.__('What was looked at for the last message')
+            }
           />
           <Insert archive={archive} />
           {archive.tag && (

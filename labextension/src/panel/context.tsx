@@ -4,15 +4,22 @@ import * as React from 'react';
 
 import type { AgentModel } from './model/agent';
 import type { IContext } from './model/records';
+import { Plot } from './plots';
 import { grouped, percent } from '../ui/words';
 import { LongText, PartBody, tokensWord, usePanel } from './ui';
 
 const COLOURS = 8;
 
 export function ContextSection({ agent }: { agent: AgentModel }): JSX.Element {
+  const { trans } = usePanel();
   return (
     <PartBody part={agent.context}>
-      {() => agent.context.context && <ContextView context={agent.context.context} />}
+      {() => (
+        <>
+          {agent.context.context && <ContextView context={agent.context.context} />}
+          <Plot plot={agent.plots.context} title={trans.__('Step by step')} />
+        </>
+      )}
     </PartBody>
   );
 }

@@ -7,6 +7,7 @@ import { MemoryView } from '../ui/memory';
 import { SleepView } from '../ui/sleep';
 import type { AgentModel } from './model/agent';
 import type { IAgent } from './model/records';
+import { Plot } from './plots';
 import { PartBody, usePanel, Viewed } from './ui';
 
 interface IProps {
@@ -26,5 +27,14 @@ export function MemorySection({ agent, state }: IProps): JSX.Element {
     };
     return { node: h('div', '', asleep.node, blocks.node), update };
   };
-  return <PartBody part={memory}>{() => <Viewed part={memory} make={make} />}</PartBody>;
+  return (
+    <PartBody part={memory}>
+      {() => (
+        <>
+          <Viewed part={memory} make={make} />
+          {!state.shared && <Plot plot={agent.plots.memory} title={trans.__('Memory over time')} />}
+        </>
+      )}
+    </PartBody>
+  );
 }

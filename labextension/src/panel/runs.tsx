@@ -8,6 +8,7 @@ import { told } from '../ui/told';
 import { duration, grouped, money, type Trans } from '../ui/words';
 import type { AgentModel } from './model/agent';
 import type { ICost, IRun, IStep } from './model/records';
+import { Plot } from './plots';
 import { Drawn, Hint, Moment, PartBody, tokensWord, usePanel } from './ui';
 
 export function RunsSection({ agent }: { agent: AgentModel }): JSX.Element {
@@ -20,6 +21,7 @@ export function RunsSection({ agent }: { agent: AgentModel }): JSX.Element {
           {runs.today !== null && runs.today.runs > 0 && (
             <p className="lk-muted lk-Small">{costWord(runs.today, trans)}</p>
           )}
+          <Plot plot={agent.plots.tokens} title={trans.__('Tokens and cost of each step')} />
           {!runs.items.length && <Hint>{trans.__('No runs yet.')}</Hint>}
           <ul className="lk-List" aria-label={trans.__('Runs, newest first')}>
             {runs.items.map(run => (

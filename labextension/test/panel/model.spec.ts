@@ -238,6 +238,30 @@ describe('PanelModel', () => {
     expect(rpc.count('timeline')).toBe(read + 2);
   });
 
+  it('reads a plot while its section and it are open, and again when its figures may have changed', async () => {
+    const rpc = new KernelRpc({ plot: ({ what, query }) => ({ kind: what, title: query }), passages: () => [] });
+    const panel = new PanelModel(rpc);
+    panel.show(true);
+    await settle();
+    const { plots } = panel.chosen!;
+    plots.retrieval.toggle(true);
+    await settle();
+    expect(rpc.count('plot')).toBe(0);
+    panel.toggle('archive', true);
+    await settle();
+    expect(rpc.count('plot')).toBe(1);
+    rpc.changed.emit({ what: ['passages'], agents: ['agent-ada'] });
+    rpc.changed.emit({ what: ['blocks'], agents: ['agent-ada'] });
+    plots.retrieval.search('boat');
+    await settle();
+    expect(plots.retrieval.chart?.title).toBe('boat');
+    const read = rpc.count('plot');
+    plots.retrieval.toggle(false);
+    rpc.changed.emit({ what: ['passages'], agents: ['agent-ada'] });
+    await settle();
+    expect(rpc.count('plot')).toBe(read);
+  });
+
   it('reads nothing while the kernel is away and everything when it is back', async () => {
     const rpc = new KernelRpc();
     const panel = new PanelModel(rpc);

@@ -35,6 +35,14 @@ _NO_COST = {
 }
 
 
+class Plot(OfAgent):
+    """Which plot; of retrieval, what is searched for, and of the last so many runs or passages."""
+
+    what: Literal["tokens", "memory", "cost", "context", "retrieval", "branches"]
+    query: Annotated[str, StringConstraints(max_length=10_000)] = ""
+    limit: Limit | None = None
+
+
 class OneStep(OfAgent):
     """A step, or a run for its last one, by its id or how that begins; the last step if none is named."""
 
@@ -246,3 +254,10 @@ def explain(context: RequestContext, asked: OneStep) -> dict[str, str]:
     """Return a step, explained, as HTML."""
     told = context.service.explain.step(asked.at, agent=asked.agent)
     return {"html": explanation_panel(told).html}
+
+
+@method("plot", Plot)
+def plot(context: RequestContext, asked: Plot) -> dict[str, Any]:
+    """Return the figures of a plot (`letta_kernel.service.plots.Chart`)."""
+    plots = context.service.plots
+    return plots.of(asked.agent, asked.what, limit=asked.limit, query=asked.query).data()

@@ -6,6 +6,7 @@ import { ConversationsModel } from './conversations';
 import { MemoryModel } from './memory';
 import type { Part } from './part';
 import { ArchiveModel, ContextModel, DebuggerModel, MessagesModel, RunsModel, ToolsModel } from './parts';
+import { PlotModel, type PlotKind } from './plot';
 import { TimelineModel } from './timeline';
 
 export const SECTIONS = [
@@ -35,6 +36,15 @@ export const AFFECTED: Record<string, (Section | 'conversations')[]> = {
   tools: ['tools', 'context']
 };
 
+/** The sections that plots are in, and what changes them. */
+const PLOTS: [PlotKind, Section, string[]][] = [
+  ['memory', 'memory', ['blocks', 'passages', 'runs']],
+  ['context', 'context', ['runs', 'branches']],
+  ['retrieval', 'archive', ['passages', 'runs']],
+  ['tokens', 'runs', ['runs']],
+  ['branches', 'timeline', ['agents', 'branches', 'runs']]
+];
+
 export class AgentModel {
   /**
    * @param onChosen - Hears that another of its conversations is looked at.
@@ -55,6 +65,8 @@ export class AgentModel {
     this.runs = new RunsModel(this._ask, id);
     this.timeline = new TimelineModel(this._ask, id);
     this.debugger = new DebuggerModel(this._ask, id);
+    const plots = PLOTS.map(([what]) => [what, new PlotModel(this._ask, id, what)]);
+    this.plots = Object.fromEntries(plots) as Record<PlotKind, PlotModel>;
   }
 
   readonly conversations: ConversationsModel;
@@ -66,6 +78,7 @@ export class AgentModel {
   readonly runs: RunsModel;
   readonly timeline: TimelineModel;
   readonly debugger: DebuggerModel;
+  readonly plots: Readonly<Record<PlotKind, PlotModel>>;
 
   /** What is said in the conversation that is looked at. */
   get chat(): ChatModel {
@@ -118,6 +131,7 @@ export class AgentModel {
         this[section].show(open.has(section));
       }
     }
+    PLOTS.forEach(([what, section]) => this.plots[what].show(open.has(section)));
     const { chat } = this;
     this._chats.forEach(one => one.show(one === chat && open.has('chat')));
     this.conversations.show(open.has('chat'));
@@ -127,6 +141,11 @@ export class AgentModel {
     for (const [kind, parts] of Object.entries(AFFECTED)) {
       if (what.includes(kind)) {
         parts.forEach(part => (this[part] as Part).invalidate());
+      }
+    }
+    for (const [plot, , kinds] of PLOTS) {
+      if (kinds.some(kind => what.includes(kind))) {
+        this.plots[plot].invalidate();
       }
     }
     if (what.includes('branches')) {
