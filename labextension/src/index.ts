@@ -17,6 +17,7 @@ import panel from './panel';
 import { RunRenderer, type IRunRendererOptions } from './renderer';
 import { HIGHLIGHT } from './ui/markdown';
 import { RUN_MIME_TYPE } from './ui/snapshot';
+import { TRANSLATIONS } from './ui/words';
 
 /** Before HTML and text (50 and up), after a widget view (-10): nothing here can tell if that lives. */
 const RANK = 0;
@@ -50,7 +51,7 @@ const runRenderer: JupyterFrontEndPlugin<void> = {
     const trans = (translator ?? nullTranslator).load('letta-kernel');
     const highlight = highlighter(languages) ?? undefined;
     // Widgets draw runs too, by the same hand but in a module of their own.
-    Object.assign(globalThis, { [HIGHLIGHT]: highlight });
+    Object.assign(globalThis, { [HIGHLIGHT]: highlight, [TRANSLATIONS]: trans });
     rendermime.addFactory(factory({ rendermime, trans, highlight, choices }), RANK);
     const addToNotebook = (panel: NotebookPanel) => {
       const own = panel.content.rendermime;

@@ -7,7 +7,7 @@ import type { ISignal } from '@lumino/signaling';
 import type { Message } from '@lumino/messaging';
 import { Panel, Widget } from '@lumino/widgets';
 
-import { h } from './ui/dom';
+import { h, named } from './ui/dom';
 import { HostedRenderers } from './hosted';
 import { isRecord } from './ui/snapshot';
 import type { Trans } from './ui/words';
@@ -160,10 +160,15 @@ export abstract class OutputRenderer extends Widget {
       }
     });
     this.node.append(saved, this.widget.node);
+    if (typeof ResizeObserver !== 'undefined') {
+      this._sizes = new ResizeObserver(() => this._reach());
+      [this.node, saved, this.widget.node].forEach(node => this._sizes?.observe(node));
+    }
   }
 
   override dispose(): void {
     if (!this.isDisposed) {
+      this._sizes?.disconnect();
       this.widget.dispose();
       this.hosted.release(this.node);
       super.dispose();
@@ -183,6 +188,18 @@ export abstract class OutputRenderer extends Widget {
     super.onBeforeDetach(message);
   }
 
+  /** What scrolls can be reached and scrolled by keys. */
+  private _reach(): void {
+    const { node } = this;
+    if (node.scrollWidth > node.clientWidth || node.scrollHeight > node.clientHeight + 1) {
+      node.tabIndex = 0;
+      named(node, 'group', this.trans.__('Output that scrolls'));
+    } else {
+      ['tabindex', 'role', 'aria-label'].forEach(name => node.removeAttribute(name));
+    }
+  }
+
+  private _sizes: ResizeObserver | null = null;
   protected readonly trans: Trans;
   protected readonly hosted = new HostedRenderers();
   protected readonly widget: WidgetHost;

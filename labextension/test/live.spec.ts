@@ -46,11 +46,15 @@ describe('a live run', () => {
     run.handle([{ type: 'text_delta', text: '**.\n\nAnd more' }]);
     expect(find('.lk-Answer')).toBe(first);
     expect(find('.lk-Answer strong').textContent).toBe('so');
+    expect(find('[role="log"]').getAttribute('aria-live')).toBe('off');
+    expect(find(':scope > [role="status"]').textContent).toBe('ada is answering.');
     find('.lk-Stop').click();
     expect(stopped).toBe(1);
     run.handle([{ type: 'run_ended', stop_reason: 'end_turn', steps: 1, seconds: 1, usage: {} }]);
     expect(find('.lk-Stop').hidden).toBe(true);
-    expect(find(':scope > [role="status"]').textContent).toBe('ada has ended.');
+    expect(find(':scope > [role="status"]').textContent).toBe(
+      'ada says: It is **so**. And more'
+    );
   });
 
   it('shows what a running tool prints, and folds it when it has returned', () => {

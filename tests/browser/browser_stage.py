@@ -91,11 +91,11 @@ class Stage:
     def stream(self, *parts: Any) -> None:
         """Queue an answer of deltas; at a None the stream waits for `go_on`."""
         self.opened = threading.Event()
-        self.stream_of(_gated(parts, self.opened))
+        self.stream_of(gated(parts, self.opened))
 
     def stream_of(self, parts: Iterator[Any]) -> None:
         """Queue an answer of deltas and of seconds to wait, made as they are asked for."""
-        self.model.raw(_chunks(parts))  # type: ignore[arg-type]
+        self.model.raw(chunks(parts))  # type: ignore[arg-type]
 
     def go_on(self) -> None:
         """Let the stream that waits go on."""
@@ -113,7 +113,7 @@ class Stage:
         return self.lab.folder / self.name
 
 
-def _gated(parts: tuple[Any, ...], gate: threading.Event) -> Iterator[Any]:
+def gated(parts: tuple[Any, ...], gate: threading.Event) -> Iterator[Any]:
     for part in parts:
         while part is None and not gate.is_set():
             yield 0.05  # seconds; the server notices meanwhile if the kernel has gone
@@ -121,7 +121,7 @@ def _gated(parts: tuple[Any, ...], gate: threading.Event) -> Iterator[Any]:
             yield part
 
 
-def _chunks(parts: Iterator[Any]) -> Iterator[Any]:
+def chunks(parts: Iterator[Any]) -> Iterator[Any]:
     head = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "scripted"}
     calls = False
     for part in parts:

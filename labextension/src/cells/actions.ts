@@ -8,6 +8,7 @@ import type { CommandRegistry } from '@lumino/commands';
 import type { Menu } from '@lumino/widgets';
 
 import type { IBridge } from '../bridge/bridge';
+import { openBelow } from '../menus';
 import { oneLine, type Trans, messageOf } from '../ui/words';
 import { agentCell, readFirstLine, withAgent, withModel } from './firstline';
 import { showToolForm, type IToolOutcome } from './form';
@@ -64,7 +65,7 @@ export class CellActions {
     }
     menu.addItem({ type: 'separator' });
     menu.addItem({ command: NEW_AGENT, args });
-    open(menu, anchor);
+    openBelow(menu, anchor);
   }
 
   /** The menu of models for a cell. */
@@ -75,7 +76,7 @@ export class CellActions {
     for (const model of new Set(['', ...(chosen ? [chosen] : []), ...known])) {
       menu.addItem({ command: SET_MODEL, args: { cell: cell.model.id, model } });
     }
-    open(menu, anchor);
+    openBelow(menu, anchor);
   }
 
   setAgent(cell: CodeCell, agent: string): void {
@@ -170,11 +171,6 @@ function rewrite(cell: CodeCell, change: (source: string) => string): void {
 /** Whom a tool of the notebook is run for: whom the notebook talks to, else anyone. */
 function agentOf(facts: IFacts): string | null {
   return (sharedOf(facts) ? null : facts.current) ?? facts.agents[0]?.id ?? null;
-}
-
-function open(menu: Menu, anchor: HTMLElement): void {
-  const { left, bottom } = anchor.getBoundingClientRect();
-  menu.open(left, bottom);
 }
 
 function message(error: unknown): string {

@@ -100,7 +100,7 @@ function Option({ model, agent }: { model: PanelModel; agent: IAgent }): JSX.Ele
         </span>
       )}
       {(agent.groups ?? []).map(group => (
-        <span key={group} className="lk-Tag" title={trans.__('In the group %1', group)}>
+        <span key={group} className="lk-Tag" dir="auto" title={trans.__('In the group %1', group)}>
           {group}
         </span>
       ))}

@@ -4,6 +4,7 @@ import * as React from 'react';
 
 import { drawApproval } from '../ui/ask';
 import { readSnapshot } from '../ui/snapshot';
+import { spoken } from '../ui/spoken';
 import { RunView } from '../ui/view';
 import { Box } from './box';
 import { Conversations } from './conversations';
@@ -26,6 +27,7 @@ export function ChatSection({ agent, state }: { agent: AgentModel; state: IAgent
         {() => (
           <>
             <Said agent={agent} state={state} />
+            <Spoken chat={chat} />
             {chat.waiting.length > 0 && <Approval chat={chat} />}
             {mayTalk(state) ? (
               <Box agent={agent} state={state} />
@@ -76,6 +78,7 @@ function Said({ agent, state }: IProps): JSX.Element {
       ref={node}
       className="lk-Chat"
       role="log"
+      aria-live="off"
       aria-label={trans.__('Conversation with %1', state.name)}
     >
       {empty && (
@@ -133,6 +136,18 @@ function ExchangeView({ exchange, ...props }: IProps & { exchange: IExchange }):
       )}
       <Problem text={exchange.error} />
     </>
+  );
+}
+
+/** How the newest run stands, for those who listen; the log itself changes with every word. */
+function Spoken({ chat }: { chat: ChatModel }): JSX.Element {
+  const { trans } = usePanel();
+  const last = chat.exchanges[chat.exchanges.length - 1];
+  const snapshot = readSnapshot(last?.transcript?.snapshot());
+  return (
+    <div className="lk-spoken" role="status">
+      {snapshot && spoken(snapshot, trans)}
+    </div>
   );
 }
 

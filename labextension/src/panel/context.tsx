@@ -5,6 +5,7 @@ import * as React from 'react';
 import type { AgentModel } from './model/agent';
 import type { IContext } from './model/records';
 import { Plot } from './plots';
+import { partWord } from '../ui/chartwords';
 import { grouped, percent } from '../ui/words';
 import { LongText, PartBody, tokensWord, usePanel } from './ui';
 
@@ -49,7 +50,7 @@ function ContextView({ context }: { context: IContext }): JSX.Element {
             key={index}
             className={`lk-colour-${index % COLOURS}`}
             style={{ width: `${(part.tokens / whole) * 100}%` }}
-            title={`${part.name}: ${grouped(part.tokens)}`}
+            title={`${partWord(part.name, trans)}: ${grouped(part.tokens)}`}
           />
         ))}
       </div>
@@ -59,14 +60,14 @@ function ContextView({ context }: { context: IContext }): JSX.Element {
             <details>
               <summary>
                 <span className={`lk-Swatch lk-colour-${index % COLOURS}`} aria-hidden="true" />
-                <span className="lk-Legend-name" dir="auto">
-                  {part.name}
+                <span className="lk-Legend-name">
+                  {partWord(part.name, trans)}
                 </span>
                 <span className="lk-muted lk-Small">
                   {tokensWord(part.tokens, trans)}
                 </span>
               </summary>
-              <div className="lk-Text" tabIndex={0} role="group" aria-label={part.name}>
+              <div className="lk-Text" tabIndex={0} role="group" aria-label={partWord(part.name, trans)}>
                 <LongText text={part.text} limit={4000} />
               </div>
             </details>

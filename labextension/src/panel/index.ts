@@ -16,6 +16,7 @@ import { Menu } from '@lumino/widgets';
 
 import { IBridge } from '../bridge';
 import { highlighter } from '../highlight';
+import { openBelow } from '../menus';
 import { hostsWith } from '../ui/entries';
 import type { Trans } from '../ui/words';
 import { Actions } from './actions';
@@ -81,8 +82,7 @@ const agentsPanel: JupyterFrontEndPlugin<IPanelSections> = {
       files: browser && filesOf(app, bridge, browser, translator ?? nullTranslator),
       hosts: hostsWith(highlighter(languages), trans),
       onMenu: (_, below) => {
-        const { left, bottom } = below.getBoundingClientRect();
-        menu.open(left, bottom);
+        openBelow(menu, below);
       }
     });
     app.shell.add(panel, 'right', { rank: RANK, type: 'Agents' });

@@ -3,7 +3,8 @@
 import * as React from 'react';
 
 import { cleanThumbnail } from '../ui/clean';
-import { argumentsLine, oneLine, type Trans } from '../ui/words';
+import type { CallState } from '../ui/snapshot';
+import { argumentsLine, oneLine, stateWord, type Trans } from '../ui/words';
 import type { AgentModel } from './model/agent';
 import type { IMessage, IToolCall } from './model/records';
 import { Hint, LongText, Moment, PartBody, Search, usePanel } from './ui';
@@ -89,7 +90,7 @@ function MessageView({ message }: { message: IMessage }): JSX.Element {
       <div className="lk-Row">
         <b>{senderOf(message) || roleWord(message.role, trans)}</b>
         {message.name && !message.sender_id && <span className="lk-Code lk-Small">{message.name}</span>}
-        {failed && <span className="lk-Error lk-Small">{message.status}</span>}
+        {failed && <span className="lk-Error lk-Small">{stateWord(message.status as CallState, trans)}</span>}
         {message.interrupted && (
           <span className="lk-Warn lk-Small">{trans.__('interrupted')}</span>
         )}

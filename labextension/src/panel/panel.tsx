@@ -7,7 +7,8 @@ import {
   ReactWidget,
   refreshIcon
 } from '@jupyterlab/ui-components';
-import type { Message } from '@lumino/messaging';
+import { MessageLoop, type Message } from '@lumino/messaging';
+import { Widget } from '@lumino/widgets';
 import * as React from 'react';
 
 import { AgentList, Chosen } from './agents';
@@ -51,9 +52,15 @@ export class AgentsPanel extends ReactWidget {
 
   protected override onAfterAttach(message: Message): void {
     super.onAfterAttach(message);
+    window.addEventListener('resize', this._fit);
     if (this.isVisible) {
       this.options.model.show(true);
     }
+  }
+
+  protected override onBeforeDetach(message: Message): void {
+    window.removeEventListener('resize', this._fit);
+    super.onBeforeDetach(message);
   }
 
   protected override onAfterHide(message: Message): void {
@@ -65,6 +72,13 @@ export class AgentsPanel extends ReactWidget {
     const chosen = this.node.querySelector<HTMLElement>('[aria-selected=true]');
     (chosen ?? this.node.querySelector<HTMLElement>('button:enabled'))?.focus();
   }
+
+  /** How wide the panel has to be depends on the page (style/panel.css), which its place reads anew only if told. */
+  private _fit = (): void => {
+    if (this.parent) {
+      MessageLoop.postMessage(this.parent, Widget.Msg.FitRequest);
+    }
+  };
 
   protected override render(): JSX.Element {
     return (

@@ -1,4 +1,4 @@
-// What the kernel calls the parts of plots, in a person's language. Names of people's own, as of blocks, stay.
+// What the kernel calls the parts of requests and plots, in a person's language. Names of people's own, as of blocks, stay.
 
 import type { Trans } from './words';
 
@@ -13,7 +13,12 @@ export function partWord(name: string, trans: Trans): string {
     'a step': trans.__('a step'),
     'cost so far': trans.__('cost so far'),
     // the context window
+    'system prompt': trans.__('system prompt'),
     instructions: trans.__('instructions'),
+    skills: trans.__('skills'),
+    settings: trans.__('settings'),
+    messages: trans.__('messages'),
+    history: trans.__('history'),
     tools: trans.__('tools'),
     'memory blocks': trans.__('memory blocks'),
     files: trans.__('files'),

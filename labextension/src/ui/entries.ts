@@ -108,6 +108,7 @@ function speaker(item: ISpeaker): HTMLElement {
 
 function reasoning(item: IReasoning, open: boolean, trans: Trans): HTMLElement {
   const start = h('span', 'lk-Thought-start', thoughtStart(item.text));
+  start.dir = 'auto';
   const summary = [h('em', '', trans.__('Thought')), ' · ', start];
   return fold('thought', 'lk-muted lk-small', summary, [prose('lk-Thought', item.text)], open);
 }

@@ -6,10 +6,11 @@ import { h, named } from './dom';
 import type { IHosts } from './entries';
 import { keepKeys } from './keys';
 import { readSnapshot, type ISnapshot } from './snapshot';
+import { spoken } from './spoken';
 import { drawStop, type IMove, type IStop } from './stop';
 import { Transcript, type IEvent, type IToolCall } from './transcript';
 import { RunView } from './view';
-import { oneLine, stateWord, type Trans } from './words';
+import type { Trans } from './words';
 
 /** What the kernel asks a person. */
 export type Question =
@@ -44,6 +45,7 @@ export class LiveRun {
     keepKeys(this._stop);
     tools.append(this._stop);
     named(body, 'log', trans.__('The run so far'));
+    body.setAttribute('aria-live', 'off'); // word by word it would be a flood: `spoken` says how it stands
     body.tabIndex = 0;
     this._follow = followEnd(body);
     this._asked = asked;
@@ -168,29 +170,4 @@ function followEnd(box: HTMLElement): () => void {
     }
     top = box.scrollTop;
   };
-}
-
-/** One sentence for those who listen instead of looking. */
-function spoken({ agent, items, state }: ISnapshot, trans: Trans): string {
-  if (state === 'waiting') {
-    return trans.__('%1 waits for your approval.', agent);
-  }
-  if (state !== 'running') {
-    return trans.__('%1 has ended.', agent);
-  }
-  const last = items.at(-1);
-  switch (last?.kind) {
-    case undefined:
-      return trans.__('%1 is starting.', agent);
-    case 'answer':
-      return trans.__('%1 is answering.', agent);
-    case 'reasoning':
-      return trans.__('%1 is thinking.', agent);
-    case 'tool_call':
-      return `${oneLine(last.name, 80)}: ${stateWord(last.state, trans)}.`;
-    case 'memory':
-      return trans.__('The memory block %1 was changed.', oneLine(last.label, 80));
-    default:
-      return trans.__('%1 is working.', agent);
-  }
 }

@@ -1,6 +1,7 @@
 // Where a run has stopped: what comes next in it, and what a person makes of that.
 
 import { button, field, group } from './ask';
+import { partWord } from './chartwords';
 import { h } from './dom';
 import { grouped, oneLine, type Trans } from './words';
 
@@ -54,9 +55,10 @@ export function drawStop(stop: IStop, trans: Trans, go: (move: IMove) => void): 
     wrong,
     stop.note && h('div', 'lk-small', stop.note),
     ...stop.parts.map(({ name, tokens, text }) =>
-      part(`${name} · ${trans.__('%1 tokens', grouped(tokens))}`, '', h('pre', 'lk-Text', text))
+      part(`${partWord(name, trans)} · ${trans.__('%1 tokens', grouped(tokens))}`, '', h('pre', 'lk-Text', text))
     ),
-    ...stop.texts.map(({ key, label, text }, at) => {
+    ...stop.texts.map(({ key, label: said, text }, at) => {
+      const label = changeable(said, trans);
       const given = field(label, text, Math.min(text.split('\n').length, MOST_ROWS));
       given.classList.add('lk-mod-code');
       given.spellcheck = false;
@@ -82,6 +84,28 @@ export function drawStop(stop: IStop, trans: Trans, go: (move: IMove) => void): 
     )
   );
   return node;
+}
+
+/** What a person may change there; what the kernel has no word of its own for stays as it is. */
+function changeable(label: string, trans: Trans): string {
+  switch (label) {
+    case 'what it says':
+      return trans.__('what it says');
+    case 'the tools it calls, as JSON':
+      return trans.__('the tools it calls, as JSON');
+    case 'its arguments, as JSON':
+      return trans.__('its arguments, as JSON');
+    case 'a result, instead of running it':
+      return trans.__('a result, instead of running it');
+    case 'an error, instead of running it':
+      return trans.__('an error, instead of running it');
+    case 'its result':
+      return trans.__('its result');
+    case 'its error':
+      return trans.__('its error');
+    default:
+      return label;
+  }
 }
 
 function part(name: string, begins: string, inside: HTMLElement, open = false): HTMLElement {

@@ -10,7 +10,7 @@ import { HIGHLIGHT, type Highlight } from './markdown';
 import { MemoryView } from './memory';
 import type { IPast } from './past';
 import { TimelineView } from './timeline';
-import { ENGLISH } from './words';
+import { translations } from './words';
 
 /** The style sheets of this module, put here when it is built. */
 declare const STYLE: string;
@@ -71,9 +71,10 @@ function repeat(say: () => void, heard: () => boolean, most = MOST): Cleanup {
 
 function renderRun({ model, el }: IPlace): Cleanup {
   const highlight = (globalThis as Record<symbol, Highlight | undefined>)[HIGHLIGHT] ?? null;
+  const trans = translations();
   const view = new LiveRun({
-    hosts: hostsWith(highlight),
-    trans: ENGLISH,
+    hosts: hostsWith(highlight, trans),
+    trans,
     stop: () => model.send({ type: 'stop' }),
     answer: (ask, answer) => model.send({ type: 'answer', ask, ...answer })
   });
@@ -121,15 +122,16 @@ interface IView {
 }
 
 function viewOf(kind: string, ask: <T>(method: string, params: object) => Promise<T>): IView {
+  const trans = translations();
   if (kind === 'memory') {
-    const memory = new MemoryView(ask, ENGLISH);
+    const memory = new MemoryView(ask, trans);
     const update = ({ agent, blocks }: IPanelMessage) => {
       memory.name = agent;
       memory.update(blocks);
     };
     return { node: memory.node, update };
   }
-  const timeline = new TimelineView(ask, ENGLISH);
+  const timeline = new TimelineView(ask, trans);
   const update = (message: IPanelMessage) => {
     timeline.name = message.agent;
     timeline.update(message);
@@ -162,7 +164,7 @@ function renderPanel({ model, el }: IPlace): Cleanup {
           resolve(result as T);
         }
       };
-      const late = ENGLISH.__('The kernel does not answer; nothing is known to be saved.');
+      const late = translations().__('The kernel does not answer; nothing is known to be saved.');
       const timer = setTimeout(() => take({ error: { kind: 'Late', message: late } }), TIMEOUT);
       asked.set(id, take);
       model.send({ type: 'request', id, method, params });

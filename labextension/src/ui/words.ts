@@ -18,6 +18,14 @@ export const ENGLISH: Trans = {
   _n: (one, many, count, ...given) => filled(count === 1 ? one : many, count, ...given)
 };
 
+/** Where JupyterLab's extension leaves the translations for what is drawn by a module of its own. */
+export const TRANSLATIONS = Symbol.for('letta-kernel.translations');
+
+/** The page's translations; English where it has none. */
+export function translations(): Trans {
+  return (globalThis as Record<symbol, Trans | undefined>)[TRANSLATIONS] ?? ENGLISH;
+}
+
 function filled(text: string, ...given: unknown[]): string {
   return text.replace(/%(\d)/g, (_, place: string) => String(given[Number(place) - 1]));
 }
