@@ -27,9 +27,7 @@ _BARS = "▁▂▃▄▅▆▇█"
 _WIDEST = 60  # characters of the bars in text
 _WIDTH, _TALL, _LOW, _ROW = 8.4, 3.1, 1.1, 0.27  # inches
 _MOST_RUNS = 40  # whose beginnings are marked by a line
-_SEEN = (
-    0.2  # the share of a limit from which on it is drawn: below, what is used would be a flat line
-)
+_SEEN = 0.4  # the share of a limit from which on it is drawn: else all below it were a flat line
 
 
 def draw(chart: Chart) -> Figure:
@@ -80,7 +78,8 @@ def _upright(axes: Axes, chart: Chart, pane: Pane) -> None:
             _band(axes, at, below, above, colour, one.name)
             below = above
         else:
-            _curve(axes, at, one, colour, stairs=pane.form == "stairs")
+            own = len({other.most for other in pane.series}) > 1
+            _curve(axes, at, one, colour, stairs=pane.form == "stairs", bounds=own)
     most = max([*total(pane)] if pane.form in ("bars", "river") else _tops(pane), default=0.0)
     if pane.over is not None:
         _curve(axes, at, pane.over, style.GREY, stairs=False)
@@ -97,10 +96,11 @@ def _upright(axes: Axes, chart: Chart, pane: Pane) -> None:
     for mark in chart.marks:
         if mark.kind == "compaction":
             axes.axvline(mark.at, color=style.RED, linewidth=1.2, linestyle=(0, (1, 1.5)))
-            _note(axes, mark.name, (mark.at, 1), ("data", "axes fraction"), (3, -8), style.RED)
+            aside = 3 if mark.at < 0.8 * chart.places[-1].at else -50
+            _note(axes, mark.name, (mark.at, 1), ("data", "axes fraction"), (aside, -8), style.RED)
         elif 1 < sum(one.kind == "run" for one in chart.marks) <= _MOST_RUNS:
             axes.axvline(mark.at, color=style.GREY, linewidth=0.6, alpha=0.35)
-    axes.set_ylabel(pane.unit)
+    axes.set_ylabel(_unit(pane))
     axes.yaxis.set_major_locator(MaxNLocator(nbins=4))
     if pane.unit == "US dollars":
         axes.yaxis.set_major_formatter(lambda value, _: words.money(round(value, 12)) or "$0")
@@ -109,6 +109,13 @@ def _upright(axes: Axes, chart: Chart, pane: Pane) -> None:
         axes.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=4))
     axes.grid(axis="y", color=style.GREY, alpha=0.25, linewidth=0.6)
     axes.label_outer()
+
+
+def _unit(pane: Pane) -> str:
+    """Return the unit of a pane, with what its series may have where that is the same for all."""
+    limits = {one.most for one in pane.series}
+    most = limits.pop() if len(limits) == 1 else None
+    return f"{pane.unit} (of {most:,.0f})" if most else pane.unit
 
 
 def _note(
@@ -138,14 +145,17 @@ def _band(
     axes.fill_between(wide, low, high, color=colour, alpha=0.85, linewidth=0, label=name)
 
 
-def _curve(axes: Axes, at: Sequence[float], one: Series, colour: str, *, stairs: bool) -> None:
+def _curve(
+    axes: Axes, at: Sequence[float], one: Series, colour: str, *, stairs: bool, bounds: bool = False
+) -> None:
     shown = [(x, value) for x, value in zip(at, one.values, strict=True) if value is not None]
     if not shown:
         return
     x, y = [x for x, _ in shown], [y for _, y in shown]
-    label = one_line(one.name, 40) + (f" (of {one.most:,.0f})" if one.most else "")
+    label = one_line(one.name, 24) + (f" (of {one.most:,.0f})" if one.most and bounds else "")
     axes.plot(
-        x, y, color=colour, linewidth=1.8, label=label, drawstyle="steps-post" if stairs else "default"
+        x, y, color=colour, linewidth=1.8, label=label, drawstyle="steps-post" if stairs else "default",
+        linestyle="solid" if one.hue < style.HUES else "dashed",
     )  # fmt: skip
     changed = {at[place] for place in one.changed}
     dots = [pair for pair in shown if pair[0] in changed or not stairs]
@@ -198,7 +208,10 @@ def _across(axes: Axes, chart: Chart, pane: Pane, *, labelled: bool) -> None:
         said = f"{pane.limit_name}: {pane.limit:g}"
         _note(axes, said, (pane.limit, 1), ("data", "axes fraction"), (2, 2), style.RED)
     axes.set_xlabel(pane.unit)
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=5 if pane.form == "rows" else 2))
+    if pane.form == "rows":
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=5))
+    else:
+        axes.set_xticks([0, 0.5, 1])
     if labelled:
         names = [one_line(f"{place.name}  {place.about}", 52) for place in chart.places]
         axes.set_yticks(at, names, parse_math=False)

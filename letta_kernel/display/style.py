@@ -45,6 +45,7 @@ _PLOT = (
     "#6a5acd",
     "#71767d",
 )
+HUES = len(_PLOT)
 
 _ID = re.compile(r"step-[0-9A-Za-z-]{1,60}")
 ROOT = "max-width:920px;overflow-wrap:break-word"

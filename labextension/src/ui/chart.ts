@@ -51,7 +51,7 @@ export interface IChart {
 const WIDE = 1000;
 const HIGH = 100;
 /** The share of a limit from which on it is drawn. */
-const SEEN = 0.2;
+const SEEN = 0.4;
 const MOST_RUNS = 40;
 const HUES = 9;
 const SCALE = 'lk-Chart-scale lk-muted lk-Small';
@@ -198,7 +198,8 @@ class Panes {
         dots += `M${x} ${high} h0.01`;
       }
     });
-    const look = over ? 'lk-Chart-over' : hue(one);
+    const again = one.hue >= HUES ? ' lk-mod-again' : ''; // one of that colour is there already
+    const look = over ? 'lk-Chart-over' : hue(one) + again;
     return [
       svg('path', { d: path, class: `lk-Chart-curve ${look}` }),
       svg('path', { d: dots, class: `lk-Chart-dots ${look}` })

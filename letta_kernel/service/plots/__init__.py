@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from letta_kernel.errors import InvalidInputError, nearest
 from letta_kernel.memory.scoring import PARTS
 from letta_kernel.models.facts import token_scale
@@ -29,6 +31,7 @@ _PASSAGES = 100_000  # whose times are read
 _STEPS = 300  # whose requests are made anew
 _FORK_RUNS = 20  # of each fork
 _LONG_END = 200  # messages
+_MOST_KNOWN = 5000  # steps whose parts are kept at hand
 
 
 class Plots:
@@ -51,6 +54,7 @@ class Plots:
         self._runs = runs
         self._timeline = timeline
         self._explain = explain
+        self._known: dict[str, Seen] = {}
 
     def of(
         self, agent: str, what: str = "tokens", *, limit: int | None = None, query: str = ""
@@ -119,16 +123,23 @@ class Plots:
             found = stored_runs.get_step(tx, step.id)
             return None if run is None or found is None else rebuild(tx, found, run, body=False)
 
+        if (known := self._known.get(step.id)) is not None:
+            return replace(known, step=step, asked=asked)
         made = self._core.do(work)
         seen = Seen(step, asked)
         if made is None:
             return seen
         seen.window, seen.summary = made.window.get("tokens"), made.window.get("summary")
+        seen.first = made.window.get("first")
         seen.cut = bool(made.missing)
         scale = token_scale(step.model)
         for piece in made.pieces:  # nobody waits for the store while they are counted
             tokens = count(piece.text, scale) + piece.images
             seen.tokens[piece.kind] = seen.tokens.get(piece.kind, 0) + tokens
+        if step.prompt_tokens:  # it is over: of its request nothing changes any more
+            if len(self._known) >= _MOST_KNOWN:
+                self._known.clear()
+            self._known[step.id] = seen
         return seen
 
     def _branches(self, agent: str, limit: int) -> Chart:
@@ -161,6 +172,10 @@ class Plots:
             ]
             asked = self._runs.whole(agent, 1)
             about = f" “{asked[0].asked[:60]}”" if asked and asked[0].id == told.run_id else ""
+            if not found:
+                raise InvalidInputError(
+                    f"{name} looked at no passage for{about or ' its last message'}. Say what to search for."
+                )
             title = f"What {name} looked at for{about or ' its last message'}"
             return retrieval.retrieval(title, found, most)
         archive = self._memories.of(self._core.find_agent(agent))[0]

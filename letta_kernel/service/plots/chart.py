@@ -33,8 +33,8 @@ class Place:
 class Series:
     """Values of one thing, one for each place; None where it was not there, or is not known.
 
-    ``most`` is what it may be, ``changed`` the places (by their index) at which a version of it begins. ``hue``
-    is the number of its colour, so that one thing has one colour whatever else there is.
+    ``most`` is what it may be at most, ``changed`` the places (by their index) at which a version of it begins.
+    ``hue`` is the number of its colour, so that one thing has one colour whatever else there is.
     """
 
     name: str

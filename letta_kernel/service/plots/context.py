@@ -30,7 +30,8 @@ class Seen:
     """What was in sight in a step.
 
     ``tokens`` has an estimate for each kind of piece, ``window`` the model's size in tokens, ``summary`` the id
-    of the summary in sight, ``cut`` whether something of the request is gone from the store.
+    of the summary in sight, ``first`` the number of the oldest message beside it, ``cut`` whether something of
+    the request is gone from the store.
     """
 
     step: Step
@@ -38,6 +39,7 @@ class Seen:
     tokens: dict[str, int] = field(default_factory=dict)
     window: int | None = None
     summary: str | None = None
+    first: int | None = None
     cut: bool = False
 
 
@@ -60,7 +62,7 @@ def context(name: str, line: Sequence[Seen]) -> Chart:
         places.append(Place(number, f"step {number}", one.asked, one.step.id, one.step.created_at))
         if before is None or before.step.run_id != one.step.run_id:
             marks.append(Mark(number - 0.5, "run", one.asked))
-        if before is not None and one.summary and one.summary != before.summary:
+        if before is not None and _compacted(before, one):
             marks.append(Mark(number - 0.5, "compaction", "compacted"))
         for part, tokens in _shares(one).items():
             bands[part].append(tokens)
@@ -92,6 +94,12 @@ def _shares(one: Seen) -> dict[str, float]:
     for kind, tokens in one.tokens.items():
         found[_OF.get(kind, "instructions")] += tokens
     return found
+
+
+def _compacted(before: Seen, one: Seen) -> bool:
+    """Return whether history left the window between two steps."""
+    moved = before.first is not None and one.first is not None and one.first > before.first
+    return moved or (one.summary is not None and one.summary != before.summary)
 
 
 def _counted(known: Sequence[Seen]) -> Series | None:
