@@ -95,6 +95,10 @@ def test_compactions_are_marked_where_the_summary_changed(bench: Bench) -> None:
     moved = [place + 0.5 for place in range(1, len(first)) if first[place] > first[place - 1]]
     assert marks == moved
     assert "compacted" in chart.summary
+    over = chart.panes[0].over
+    assert over is not None
+    gaps = [place + 0.5 for place, value in enumerate(over.values) if value is None]
+    assert gaps == marks
 
 
 def test_retrieval_adds_up_and_has_the_threshold(bench: Bench, ada: str) -> None:

@@ -74,7 +74,9 @@ def context(name: str, line: Sequence[Seen]) -> Chart:
     ]
     windows = [one.window for one in known if one.window]
     limit = windows[-1] if windows else None
-    pane = Pane("river", "tokens", series, limit, "the window" if limit else "", _counted(known))
+    pane = Pane(
+        "river", "tokens", series, limit, "the window" if limit else "", _counted(known, marks)
+    )
     used = sum(one.values[-1] or 0 for one in series)
     said = f"The last of {len(known):,} steps filled {used:,.0f}"
     said += f" of {limit:,} tokens ({used / limit:.1%})" if limit else " tokens"
@@ -102,9 +104,16 @@ def _compacted(before: Seen, one: Seen) -> bool:
     return moved or (one.summary is not None and one.summary != before.summary)
 
 
-def _counted(known: Sequence[Seen]) -> Series | None:
-    """Return what providers counted, where they did."""
-    counted: list[float | None] = [one.step.prompt_tokens or None for one in known]
+def _counted(known: Sequence[Seen], marks: Sequence[Mark]) -> Series | None:
+    """Return what providers counted, where they did.
+
+    A step that compacted history made two requests or more, and only their sum is known.
+    """
+    compacted = {mark.at + 0.5 for mark in marks if mark.kind == "compaction"}
+    counted: list[float | None] = [
+        (one.step.prompt_tokens or None) if number not in compacted else None
+        for number, one in enumerate(known, 1)
+    ]
     return Series("counted by the provider", counted) if any(counted) else None
 
 
