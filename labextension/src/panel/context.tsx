@@ -5,11 +5,9 @@ import * as React from 'react';
 import type { AgentModel } from './model/agent';
 import type { IContext } from './model/records';
 import { Plot } from './plots';
-import { partWord } from '../ui/chartwords';
+import { partHue, partWord } from '../ui/chartwords';
 import { grouped, percent } from '../ui/words';
 import { LongText, PartBody, tokensWord, usePanel } from './ui';
-
-const COLOURS = 8;
 
 export function ContextSection({ agent }: { agent: AgentModel }): JSX.Element {
   const { trans } = usePanel();
@@ -48,7 +46,7 @@ function ContextView({ context }: { context: IContext }): JSX.Element {
         {context.parts.map((part, index) => (
           <div
             key={index}
-            className={`lk-colour-${index % COLOURS}`}
+            className={`lk-plot-${partHue(part.name)}`}
             style={{ width: `${(part.tokens / whole) * 100}%` }}
             title={`${partWord(part.name, trans)}: ${grouped(part.tokens)}`}
           />
@@ -59,7 +57,7 @@ function ContextView({ context }: { context: IContext }): JSX.Element {
           <li key={index}>
             <details>
               <summary>
-                <span className={`lk-Swatch lk-colour-${index % COLOURS}`} aria-hidden="true" />
+                <span className={`lk-Swatch lk-plot-${partHue(part.name)}`} aria-hidden="true" />
                 <span className="lk-Legend-name">
                   {partWord(part.name, trans)}
                 </span>

@@ -2,6 +2,17 @@
 
 import type { Trans } from './words';
 
+/** The colours of what a context window is made of, as its plot has them (`service/plots/context.py`). */
+const HUES: Record<string, number> = {
+  ...{ instructions: 0, tools: 1, 'memory blocks': 2, files: 3, summary: 4, history: 5 },
+  ...{ skills: 6, notebook: 8 }
+};
+
+/** The number of the colour of a part of the context window. */
+export function partHue(name: string): number {
+  return HUES[name] ?? 7;
+}
+
 /** The name of a part, as it is shown. */
 export function partWord(name: string, trans: Trans): string {
   const words: Record<string, string> = {
