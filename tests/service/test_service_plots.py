@@ -149,6 +149,16 @@ def test_branches_have_lanes_of_their_own(bench: Bench, ada: str) -> None:
     assert [one.parent for one in nodes] == [None, 0, 1, 2, 1, 1]
 
 
+def test_a_fork_has_the_context_it_shares_and_tokens_of_its_own(bench: Bench, ada: str) -> None:
+    fork = bench.service.forks.fork(ada, "bold")
+    shared, line = (bench.service.plots.of(one, "context") for one in (ada, fork.id))
+    assert [place.ref for place in line.places] == [place.ref for place in shared.places]
+    assert line.panes[0].series == shared.panes[0].series
+    with pytest.raises(InvalidInputError, match="no step yet"):
+        bench.service.plots.of(fork.id, "tokens")
+    assert {node.about for node in bench.service.plots.of(fork.id, "branches").nodes} == {"Listen!"}
+
+
 def test_what_cannot_be_plotted_says_why(bench: Bench) -> None:
     bench.service.agents.create("ada")
     for what in ("tokens", "cost", "context", "branches", "retrieval"):

@@ -51,7 +51,7 @@ def context(name: str, line: Sequence[Seen]) -> Chart:
     """
     known = [one for one in line if one.tokens]
     if not known:
-        said = "has made no step yet: say something to it first" if not line else (
+        said = "has made no step in its own thread yet: say something to it first" if not line else (
             "made its steps before requests were kept: what was in its window is not known any more"
         )  # fmt: skip
         raise InvalidInputError(f"{name} {said}.")

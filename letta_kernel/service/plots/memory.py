@@ -72,7 +72,8 @@ def memory(
         for block, written in history
     )
     if kept:
-        said += f"; the archive holds {panes[-1].series[0].values[-1]:,} passages"
+        number = panes[-1].series[0].values[-1] or 0
+        said += f"; the archive holds {number:,} passage{'' if number == 1 else 's'}"
     return Chart(
         "memory", f"Memory of {name}", "step", places, panes, axis.marks, summary=said + "."
     )
