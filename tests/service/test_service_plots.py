@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from agent_bench import Bench
 
 from letta_kernel.errors import InvalidInputError, NotFoundError
 from letta_kernel.memory.excerpts import RELEVANT
+from letta_kernel.notebook.panel import rpc
 from letta_kernel.service.plots import KINDS, Chart, total
 
 APPEND = ("core_memory_append", {"label": "human", "content": "Kim lives in Oslo."})
@@ -181,4 +184,7 @@ def test_every_plot_has_a_table_and_a_sentence(bench: Bench, ada: str) -> None:
         assert rows
         assert all(len(row) == len(columns) for row in rows)
         assert chart.summary.endswith(".")
-        assert chart.data()["kind"] == what
+        asked = {"agent": "ada", "what": what}
+        assert json.loads(json.dumps(rpc.answer(bench.service, "plot", asked)))["kind"] == what
+    with pytest.raises(InvalidInputError, match="plot: what"):
+        rpc.answer(bench.service, "plot", {"agent": "ada", "what": "nothing"})
