@@ -23,11 +23,15 @@ export function drawChoices(
   const node = h('div', 'lk-Buttons');
   const said = h('span', 'lk-muted lk-small');
   said.setAttribute('role', 'status');
+  said.tabIndex = -1;
   node.setAttribute('role', 'group');
   node.setAttribute('aria-label', trans.__('Which run is kept'));
   const buttons: HTMLButtonElement[] = [];
   const add = (text: string, number: number | null) => {
     const decide = async () => {
+      if (node.contains(document.activeElement)) {
+        said.focus(); // a button that is disabled, or gone, gives the focus away
+      }
       buttons.forEach(one => (one.disabled = true));
       try {
         said.textContent = (await ask<{ said: string }>('compare.keep', { id, number })).said;

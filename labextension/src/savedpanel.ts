@@ -3,12 +3,13 @@
 
 import type { IRenderMimeRegistry } from '@jupyterlab/rendermime';
 import type { IRenderMime } from '@jupyterlab/rendermime-interfaces';
+import type { Message } from '@lumino/messaging';
 
 import { drawChoices, type Ask } from './decide';
 import { h } from './ui/dom';
 import { isRecord } from './ui/snapshot';
 import { readKeys, TableTools } from './tabletools';
-import { OutputRenderer, type IOutputOptions } from './widgethost';
+import { focusCell, OutputRenderer, type IOutputOptions } from './widgethost';
 
 export const PANEL_MIME_TYPE = 'application/vnd.letta.panel.v1+json';
 
@@ -39,12 +40,22 @@ export class PanelRenderer extends OutputRenderer implements IRenderMime.IRender
     const keys = readKeys(isRecord(said) ? said.tables : null);
     const tables = Array.from(this.saved.querySelectorAll('table')).filter(table => table.tHead);
     tables.forEach((table, place) => TableTools.add(table, keys[place] ?? {}, this.trans));
+    const focused = this._choices?.contains(document.activeElement);
     this._choices?.remove();
     this._choices = this._ask && isRecord(said) ? drawChoices(said, this._ask, this.trans) : null;
     if (this._choices) {
       this.saved.after(this._choices);
+    } else if (focused) {
+      focusCell(this.node); // it was decided there
     }
     await this.widget.renderModel(model);
+  }
+
+  protected override onBeforeDetach(message: Message): void {
+    if (this._choices?.contains(document.activeElement)) {
+      focusCell(this.node); // it was decided there, and another output takes the place of this one
+    }
+    super.onBeforeDetach(message);
   }
 
   private _rendermime: IRenderMimeRegistry;

@@ -32,6 +32,11 @@ export interface IWidgetHostOptions {
   onShown: (shown: boolean) => void;
 }
 
+/** Give the focus, which something in an output had that is gone, to the output's cell. */
+export function focusCell(node: HTMLElement): void {
+  node.closest<HTMLElement>('.jp-Cell')?.focus();
+}
+
 /**
  * A page that was reloaded, or a kernel that died, must leave what is known and not a widget that cannot
  * be found. So the owner's own drawing stands until the view is there, and again as soon as it is gone.
@@ -117,10 +122,14 @@ export class WidgetHost {
     this._drawn?.disconnect();
     this._shown = null;
     const shown = !this.node.hidden;
+    const focused = this.node.contains(document.activeElement);
     this.node.hidden = true;
     this._options.hosted.release(this.node);
     if (shown) {
       this._options.onShown(false);
+    }
+    if (focused) {
+      focusCell(this.node);
     }
   }
 

@@ -161,7 +161,12 @@ function addCommands(
   commands.addCommand(COMMANDS.open, {
     label: trans.__('Show the Agents Panel'),
     icon: agentIcon,
-    execute: () => shell.activateById(PANEL_ID)
+    execute: async () => {
+      shell.activateById(PANEL_ID);
+      // The palette, which closes now, gives the focus back to where it was.
+      await new Promise(resolve => setTimeout(resolve));
+      shell.activateById(PANEL_ID);
+    }
   });
   commands.addCommand(COMMANDS.create, {
     label: trans.__('New Agent…'),

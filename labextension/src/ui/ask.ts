@@ -202,8 +202,13 @@ export class Card {
       return;
     }
     this._decided = true;
+    const focused = this.node.contains(document.activeElement);
     [this._buttons, this._edited, this._wrong].forEach(node => node.remove());
     this._title.append(h('span', 'lk-muted lk-small', ` ${this._face.said[said]}`));
+    if (focused) {
+      this.node.tabIndex = -1;
+      this.node.focus(); // what had the focus is gone: the next key goes on from here
+    }
     if (choice) {
       this._decide(choice);
     }

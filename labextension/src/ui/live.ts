@@ -76,6 +76,9 @@ export class LiveRun {
       return;
     }
     this._question = question?.id ?? null;
+    if (this._asked.contains(document.activeElement)) {
+      this._view.body.focus(); // what had the focus goes
+    }
     this._asked.replaceChildren(...(question ? [this._drawQuestion(question)] : []));
     this._draw();
     this._asked.scrollIntoView?.({ block: 'nearest' });
