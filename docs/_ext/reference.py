@@ -247,7 +247,8 @@ def _notebooks() -> None:
     shutil.rmtree(TUTORIALS, ignore_errors=True)
     for path in sorted((ROOT / "notebooks").rglob("*.ipynb")):
         place = path.relative_to(ROOT / "notebooks")
-        if any(part.startswith(".") for part in place.parts):
+        # Solutions are not for everybody who looks at the site.
+        if any(part.startswith(".") or part == "solutions" for part in place.parts):
             continue
         executed = EXECUTED / place
         if not executed.is_file() or _cells(executed) != _cells(path):
@@ -262,6 +263,7 @@ def _notebooks() -> None:
         up = "../" * (len(place.parts) + 1)
         for cell in notebook["cells"]:
             text = "".join(cell["source"])
+            text = re.sub(r"\[([^]]+)\]\(solutions/[^)]+\)", r"`notebooks/course/\1`", text)
             cell["source"] = re.sub(r"\]\((?:\.\./)+docs/", f"]({up}", text)
         (TUTORIALS / place).parent.mkdir(parents=True, exist_ok=True)
         (TUTORIALS / place).write_text(json.dumps(notebook), "utf-8")

@@ -271,6 +271,13 @@ FORMS = tuple(form for shown, _, _ in _LOOKS for form in shown.split("; "))
 """Every form. A count is N, no, one, at least N or at most N; ``not`` before a sentence turns it round."""
 
 
+def understood(assertion: str) -> bool:
+    """Return whether a sentence has one of the `FORMS`; whether it holds is not looked at."""
+    text = _plain(" ".join(assertion.split()))
+    rest = re.sub(r"(?i)^not\s+", "", text)
+    return any(pattern.fullmatch(rest) for _, pattern, _ in _LOOKS)
+
+
 def _unknown(text: str, rest: str) -> str:
     subject = rest.partition(" ")[0].lower()
     near = [form for form in FORMS if form.startswith(f"{subject} ")] or FORMS
