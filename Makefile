@@ -21,14 +21,15 @@ step = @printf '%s …\n' '$(1)'; began=$$(date +%s); $(2) \
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11 python; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 
+QUICKSTART := notebooks/course/01-quickstart.ipynb
 FRONT_END := $(shell find labextension/src labextension/schema labextension/style -type f) $(wildcard labextension/*.*js*) \
 	labextension/yarn.lock labextension/.yarnrc.yml
-PACKAGED := pyproject.toml hatch_build.py install.json README.md notebooks/quickstart.ipynb \
+PACKAGED := pyproject.toml hatch_build.py install.json README.md $(QUICKSTART) \
 	$(wildcard letta_kernel/kernelspec/*) $(FRONT_END)
 
 help:
 	@echo 'make demo    run the quickstart notebook in the letta kernel and print the conversation'
-	@echo 'make lab     open the quickstart in JupyterLab'
+	@echo 'make lab     open the first chapter of the course, the quickstart, in JupyterLab'
 	@echo 'make test    check and test everything'
 	@echo 'make test-long           the long forms too: campaigns, notebooks twice, the oldest dependencies'
 	@echo 'make test-postgres       the store and its faults on PostgreSQL (a part of make test)'
@@ -40,10 +41,10 @@ help:
 	@echo 'make clean   remove what make has made, .venv included'
 
 demo: $(VENV)/installed
-	$(PY) notebooks/run.py notebooks/quickstart.ipynb
+	$(PY) notebooks/run.py $(QUICKSTART)
 
 lab: $(VENV)/installed
-	$(BIN)/jupyter lab $$([ "$$(id -u)" = 0 ] && echo --allow-root) notebooks/quickstart.ipynb
+	$(BIN)/jupyter lab $$([ "$$(id -u)" = 0 ] && echo --allow-root) $(QUICKSTART)
 
 # Two workers more than there are cores, since tests of pages and kernels also wait, and a module's tests in one worker,
 # since they share a kernel or a server.

@@ -31,7 +31,7 @@ from packaging.version import Version
 ROOT = Path(__file__).parents[1]
 DIST = ROOT / "dist"
 TRIED = ROOT / "docs/reference/tested-versions.md"
-QUICKSTART = next(ROOT.glob("notebooks/**/*quickstart.ipynb"))
+QUICKSTART = ROOT / "notebooks/course/01-quickstart.ipynb"
 RESOLUTIONS = ("highest", "lowest-direct")
 SCRIPTS = "Scripts" if sys.platform == "win32" else "bin"
 TYPED = """

@@ -1,6 +1,6 @@
 """Runs a notebook in the letta kernel and prints the conversation, cell by cell as it happens.
 
-    python notebooks/run.py notebooks/quickstart.ipynb [--save executed.ipynb]
+    python notebooks/run.py notebooks/course/01-quickstart.ipynb [--save executed.ipynb]
 
 The agents live in a folder of their own that is gone afterwards, unless ``--home`` names one to use.
 """

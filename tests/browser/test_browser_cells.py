@@ -309,7 +309,9 @@ def test_the_help_menu_opens_the_quickstart_and_the_documentation(lab: Lab, page
     expect(page.locator(".lk-Documentation h1").first).to_be_visible()
     page.get_by_role("menuitem", name="Help").click()
     page.get_by_text("Agents Quickstart").click()
-    expect(page.locator(".jp-Notebook .lk-Prose").first).to_be_visible()
+    picture = page.locator(".jp-Notebook img[alt^='A notebook with cells']")
+    expect(picture).to_be_visible()
+    assert picture.evaluate("image => image.decode().then(() => image.naturalWidth)") > 100
 
 
 @pytest.mark.slow

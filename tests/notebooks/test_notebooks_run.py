@@ -89,7 +89,9 @@ def restart_and_run_all_again(notebook: Path, home: Path, executed: Path) -> Non
 @pytest.mark.slow
 def test_the_quickstart_runs_again(tmp_path: Path) -> None:
     home = tmp_path / "project/home"
-    restart_and_run_all_again(NOTEBOOKS / "quickstart.ipynb", home, tmp_path / "executed.ipynb")
+    restart_and_run_all_again(
+        NOTEBOOKS / "course/01-quickstart.ipynb", home, tmp_path / "executed.ipynb"
+    )
 
 
 @pytest.mark.slow

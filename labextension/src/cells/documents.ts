@@ -3,6 +3,7 @@
 import type { JupyterFrontEnd } from '@jupyterlab/application';
 import { MainAreaWidget, Notification, type ICommandPalette } from '@jupyterlab/apputils';
 import { PageConfig, URLExt } from '@jupyterlab/coreutils';
+import type { INotebookContent } from '@jupyterlab/nbformat';
 import type { IDefaultFileBrowser } from '@jupyterlab/filebrowser';
 import type { ILauncher } from '@jupyterlab/launcher';
 import type { NotebookPanel } from '@jupyterlab/notebook';
@@ -72,7 +73,13 @@ export function addDocuments(
     label: args => (args.isPalette ? trans.__('Open the Quickstart') : trans.__('Agents Quickstart')),
     caption: trans.__('Open a copy of the notebook that shows what agents can do'),
     execute: async args => {
-      const content = JSON.parse(await fetchText('quickstart.ipynb'));
+      const content = JSON.parse(await fetchText('quickstart.ipynb')) as INotebookContent;
+      const drawn = await fetchText('quickstart.svg');
+      for (const cell of content.cells) {
+        if (cell.cell_type === 'markdown') {
+          cell.source = copiedText([cell.source].flat().join(''), drawn);
+        }
+      }
       const { contents } = app.serviceManager;
       const made = await contents.newUntitled({ path: folder(args.cwd), type: 'notebook' });
       await contents.save(made.path, { type: 'notebook', format: 'json', content });
@@ -142,7 +149,7 @@ export function addDocuments(
  */
 export function documentText(text: string, base: string, light: boolean): string {
   const picture = (path: string) => `${base.replace(/\/$/, '')}/${path}`;
-  return text
+  const pictured = text
     .replace(/<picture>([\s\S]*?)<\/picture>/g, (_, inner: string) => {
       const dark = /<source[^>]*prefers-color-scheme: dark[^>]*srcset="([^"]*)"/.exec(inner)?.[1];
       const image = /<img[^>]*>/.exec(inner)?.[0] ?? '';
@@ -153,8 +160,22 @@ export function documentText(text: string, base: string, light: boolean): string
     )
     .replace(/(!\[[^\]]*\]\()(?!https?:)([^)]*)\)/g, (_, before: string, path: string) =>
       `${before}${picture(path)})`
-    )
-    .replace(/(^|[^!])\[([^\]]*)\]\((?!https?:|#|mailto:)[^)]*\)/g, '$1$2');
+    );
+  return linksAsWords(pictured);
+}
+
+/** A cell's text in a copy of its notebook: the picture `drawn` (SVG) is within it, links to files are words. */
+export function copiedText(text: string, drawn: string): string {
+  // A bracket would end the address in Markdown.
+  const data = encodeURIComponent(drawn).replace(/\(/g, '%28').replace(/\)/g, '%29');
+  const picture = /(!\[[^\]]*\]\()(?!https?:)[^)]*\)/g;
+  return linksAsWords(
+    text.replace(picture, (_, before: string) => `${before}data:image/svg+xml,${data})`)
+  );
+}
+
+function linksAsWords(text: string): string {
+  return text.replace(/(^|[^!])\[([^\]]*)\]\((?!https?:|#|mailto:|data:)[^)]*\)/g, '$1$2');
 }
 
 function documentation(

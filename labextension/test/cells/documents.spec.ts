@@ -1,4 +1,4 @@
-import { documentText } from '../../src/cells/documents';
+import { copiedText, documentText } from '../../src/cells/documents';
 
 const BASE = 'http://127.0.0.1/lab/extensions/letta-kernel/documents/';
 
@@ -20,8 +20,20 @@ describe('the documentation', () => {
   });
 
   it('has no link that leads nowhere', () => {
-    const text = '[the quickstart](notebooks/quickstart.ipynb), [home](https://example.org) [x](#y)';
-    const expected = 'the quickstart, [home](https://example.org) [x](#y)';
+    const text = '[a notebook](notebooks/anywhere.ipynb), [home](https://example.org) [x](#y)';
+    const expected = 'a notebook, [home](https://example.org) [x](#y)';
     expect(documentText(text, BASE, true)).toBe(expected);
+  });
+});
+
+describe('the copy of the quickstart', () => {
+  it('has its picture within it, and no link to what is not beside it', () => {
+    const drawn = '<svg viewBox="0 0 1 1"><path transform="scale(2)"/>…</svg>';
+    const text =
+      '![An agent](pictures/quickstart.svg)\n[next](02-steps.ipynb), [home](https://example.org)';
+    const copied = copiedText(text, drawn);
+    const address = /^!\[An agent\]\(data:image\/svg\+xml,([^()\s]*)\)\n/.exec(copied);
+    expect(decodeURIComponent(address?.[1] ?? '')).toBe(drawn);
+    expect(copied).toContain('\nnext, [home](https://example.org)');
   });
 });
