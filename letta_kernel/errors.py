@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from letta_kernel.remedies import PLAIN, Remedy, Words, spoken
+from letta_kernel.remedies import PLAIN, Remedy, Words, pointed, spoken
 
 whole_tracebacks: Callable[[], bool] = bool
 """Whether to show them; `letta_kernel.settings`, which needs these errors itself, puts in what says so."""
@@ -20,14 +20,18 @@ class LettaError(Exception):
     ----------
     text : what is wrong.
     *remedies : what would mend it; each door has words of its own for them.
+    page : the page of `letta_kernel.troubles` that tells more, where it is another than that of the class.
     """
 
     words: Words = PLAIN  # those of the door it comes through
+    page: str = "went-wrong"
 
-    def __init__(self, text: str = "", *remedies: Remedy) -> None:
+    def __init__(self, text: str = "", *remedies: Remedy, page: str = "") -> None:
         super().__init__(text)
         self.text = text
         self.remedies = remedies
+        if page:
+            self.page = page
 
     def __str__(self) -> str:
         return self.in_words(self.words)
@@ -36,6 +40,10 @@ class LettaError(Exception):
         """Return the whole line in the words of a door."""
         return spoken(self.text, self.remedies, words)
 
+    def told(self, words: Words) -> str:
+        """Return the line as a door shows it: at its end the name of the page that tells more."""
+        return pointed(self.in_words(words), self.page, words)
+
     def _render_traceback_(self) -> list[str]:
         return render(self, "31")
 
@@ -43,21 +51,31 @@ class LettaError(Exception):
 class NotFoundError(LettaError):
     """Something was named that does not exist; the text names what is near it."""
 
+    page = "not-found"
+
 
 class InvalidInputError(LettaError):
     """A value was refused; nothing was changed."""
+
+    page = "not-valid"
 
 
 class NameTakenError(InvalidInputError):
     """An agent of that name is there already."""
 
+    page = "already-there"
+
 
 class FileTakenError(InvalidInputError):
     """A file of that name is there already, and was not written over."""
 
+    page = "already-there"
+
 
 class ConflictError(LettaError):
     """Someone else changed the same thing meanwhile; nothing of theirs was overwritten."""
+
+    page = "changed-meanwhile"
 
 
 class AgentBusyError(LettaError):
@@ -69,6 +87,8 @@ class AgentBusyError(LettaError):
     where : where it runs, in words; empty if that is this process, which cannot wait for itself.
     """
 
+    page = "agent-busy"
+
     def __init__(self, text: str, where: str = "") -> None:
         super().__init__(text)
         self.where = where
@@ -77,13 +97,19 @@ class AgentBusyError(LettaError):
 class StoreError(LettaError):
     """The project folder could not be opened, locked, read or written."""
 
+    page = "store"
+
 
 class ReadOnlyError(StoreError):
     """The project folder can be read here, but not written; the text says why and what to do."""
 
+    page = "store-read-only"
+
 
 class StoreBusyError(StoreError):
     """Somebody else kept the project's store for longer than a request waits; nothing was changed."""
+
+    page = "store-in-use"
 
 
 class QuotaError(LettaError):
@@ -95,6 +121,8 @@ class QuotaError(LettaError):
     seconds : after which it is worth trying again.
     """
 
+    page = "quota-used-up"
+
     def __init__(self, text: str, seconds: float) -> None:
         super().__init__(text)
         self.seconds = seconds
@@ -103,9 +131,13 @@ class QuotaError(LettaError):
 class HiddenLibraryError(LettaError):
     """A file that the user imported has the name of a library that is needed, and hides it."""
 
+    page = "library-hidden"
+
 
 class ToolError(LettaError):
     """A tool could not be made, found or called."""
+
+    page = "tool-definition"
 
 
 class Stopped(KeyboardInterrupt):
@@ -131,7 +163,8 @@ def render(error: BaseException, colour: str) -> list[str]:
         if "ipykernel_" in frame.filename or frame.filename.startswith("<ipython-input")
     ]
     where = f" (line {lines[-1]})" if lines else ""
-    return [f"\x1b[{colour}m{type(error).__name__}\x1b[0m{where}: {error}"]
+    line = error.told(error.words) if isinstance(error, LettaError) else str(error)
+    return [f"\x1b[{colour}m{type(error).__name__}\x1b[0m{where}: {line}"]
 
 
 def inside(error: BaseException) -> str:

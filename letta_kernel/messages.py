@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from letta_kernel import agent_messages
 from letta_kernel.ids import new_id, now
 from letta_kernel.pictures.picture import Picture, Thumbnail
-from letta_kernel.remedies import Remedy, Words
+from letta_kernel.remedies import Remedy, Words, pointed
 from letta_kernel.remedies import spoken as mended
 from letta_kernel.stop_reasons import StopReason
 from letta_kernel.users import current_user, is_own
@@ -382,6 +382,7 @@ class GroupEnded(Frozen):
     stop_reason: StopReason
     error: str | None = None
     remedies: tuple[Remedy, ...] = Field(default=(), exclude=True)  # see `worded`
+    page: str = Field(default="", exclude=True)  # of the error, see `letta_kernel.troubles`
     waits: str = ""
     turns: int
     steps: int
@@ -397,6 +398,7 @@ class RunEnded(Frozen):
     stop_reason: StopReason
     error: str | None = None
     remedies: tuple[Remedy, ...] = Field(default=(), exclude=True)  # see `worded`
+    page: str = Field(default="", exclude=True)  # of the error, see `letta_kernel.troubles`
     steps: int
     usage: Usage
     seconds: float
@@ -430,15 +432,22 @@ Event = Annotated[
 Nested.model_rebuild()
 
 
-def worded(event: E, words: Words) -> E:
-    """Return *event* with what would mend it said in the words of a door."""
+def worded(event: E, words: Words, *, named: bool = False) -> E:
+    """Return *event* with what would mend it said in the words of a door.
+
+    Parameters
+    ----------
+    named : with the name of the page that tells more of an error, for a person to read.
+    """
     if isinstance(event, Nested):
-        return event.model_copy(update={"event": worded(event.event, words)})
-    remedies = getattr(event, "remedies", ())
-    if remedies:
+        return event.model_copy(update={"event": worded(event.event, words, named=named)})
+    if remedies := getattr(event, "remedies", ()):
         field = "text" if isinstance(event, Notice) else "error"
         said = mended(getattr(event, field) or "", remedies, words)
-        return event.model_copy(update={field: said, "remedies": ()})
+        event = event.model_copy(update={field: said, "remedies": ()})
+    if page := getattr(event, "page", "") if named else "":
+        said = pointed(getattr(event, "error", None) or "", page, words)
+        event = event.model_copy(update={"error": said, "page": ""})
     return event
 
 

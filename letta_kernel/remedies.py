@@ -37,6 +37,7 @@ class Do(StrEnum):
     SEE_TIMELINE = "see_timeline"
     RETURN_TO = "return_to"  # (branch)
     FORK_FROM = "fork_from"  # (step)
+    READ_PAGE = "read_page"  # (page)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,17 @@ def clause(one: Remedy, words: Words) -> str:
     """Return one remedy in a door's words: no sentence of its own, without an end."""
     form = words[one.do]
     return form(*one.args) if callable(form) else form.format(*one.args)
+
+
+SAYS_ALL = frozenset({"not-valid", "not-found", "already-there"})
+"""Pages that add nothing to a line that belongs to them, so that a door does not name them."""
+
+
+def pointed(line: str, page: str, words: Words) -> str:
+    """Return *line*, ended with how its *page* is read in a door's *words*; alone if that adds nothing."""
+    if not page or page in SAYS_ALL or not line:
+        return line
+    return f"{line} ({clause(remedy(Do.READ_PAGE, page), words)})"
 
 
 def sentence(text: str) -> str:
@@ -109,4 +121,5 @@ PLAIN: Words = {
     Do.SEE_TIMELINE: "look at its timeline",
     Do.RETURN_TO: "return to {0}, which keeps this end",
     Do.FORK_FROM: "fork from {0}",
+    Do.READ_PAGE: "letta-kernel help {0}",
 }

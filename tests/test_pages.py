@@ -12,6 +12,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
+from letta_kernel import troubles
 from letta_kernel.commands import at
 
 ROOT = Path(__file__).parents[1]
@@ -22,6 +23,7 @@ PAGES = sorted(
     if not {"_build", "notebooks", "deploy", "hub"} & set(path.relative_to(DOCS).parts[:-1])
 )
 TOLD = {path.relative_to(DOCS).as_posix(): path.read_text("utf-8") for path in PAGES}
+TOLD |= {f"troubleshooting/{one.name}.md": one.markdown for one in troubles.pages().values()}
 HOW_TO = [page for page in TOLD if page.startswith("how-to/") and not page.endswith("index.md")]
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _CODE = re.compile(r"^```.*?^```|^(?: {4}.*\n)+|`[^`\n]+`", re.MULTILINE | re.DOTALL)

@@ -1,6 +1,7 @@
 """Writes the reference from the code while the site is built: nothing of it is kept by hand.
 
-A page says ``<!-- made: NAME -->`` where one of `MADE` goes. The tutorials are the notebooks, and ``llms.txt``
+A page says ``<!-- made: NAME -->`` where one of `MADE` goes. The tutorials are the notebooks, the pages of errors
+are `letta_kernel.troubles`, and ``llms.txt``
 lists every page for programs that read.
 """
 
@@ -23,6 +24,7 @@ from sphinx.util import logging
 
 ROOT = Path(__file__).parents[2]
 TUTORIALS = ROOT / "docs/tutorials/notebooks"
+TROUBLES = ROOT / "docs/troubleshooting"
 EXECUTED = ROOT / "artifacts/notebooks"
 _log = logging.getLogger(__name__)
 
@@ -30,6 +32,7 @@ _log = logging.getLogger(__name__)
 def setup(app: Sphinx) -> dict[str, bool]:
     """Join the build."""
     app.connect("builder-inited", lambda app: _notebooks())
+    app.connect("builder-inited", lambda app: _pages_of_errors())
     app.connect("source-read", _fill)
     app.connect("doctree-read", _look_at_pictures)
     app.connect("build-finished", _finish)
@@ -94,11 +97,27 @@ def errors() -> str:
         if isinstance(one, type) and one.__module__ == module.__name__
     ]
     rows = [
-        f"| `{one.__name__}` | `{one.__mro__[1].__name__}` | {_first(one)} |"
+        f"| `{one.__name__}` | `{one.__mro__[1].__name__}` | {_first(one)} | {_page(one)} |"
         for one in found
         if issubclass(one, BaseException)
     ]
-    return "\n".join(["| error | is a | |", "| --- | --- | --- |", *rows])
+    return "\n".join(["| error | is a | | page |", "| --- | --- | --- | --- |", *rows])
+
+
+def _page(one: type) -> str:
+    name = getattr(one, "page", "")
+    return f"[{name}](../troubleshooting/{name}.md)" if name else ""
+
+
+def troubles() -> str:
+    """Return what a person sees, and the page about it."""
+    from letta_kernel.troubles import pages
+
+    rows = [
+        f"| {' <br>'.join(f'`{_cell(text)}`' for text in one.seen)} | [{one.name}]({one.name}.md) |"
+        for one in pages().values()
+    ]
+    return "\n".join(["| what you see | page |", "| --- | --- |", *rows])
 
 
 def rest() -> str:
@@ -162,6 +181,7 @@ MADE: dict[str, Callable[[], str]] = {
     "settings": settings,
     "views": views,
     "errors": errors,
+    "troubles": troubles,
     "rest": rest,
     "events": events,
 }
@@ -274,6 +294,16 @@ def _notebooks() -> None:
     for pictures in (ROOT / "notebooks").rglob("pictures"):
         place = TUTORIALS / pictures.relative_to(ROOT / "notebooks")
         shutil.copytree(pictures, place, dirs_exist_ok=True)
+
+
+def _pages_of_errors() -> None:
+    """Write a page for each name that an error may end with."""
+    from letta_kernel.troubles import pages
+
+    for one in pages().values():
+        place = TROUBLES / f"{one.name}.md"
+        if not place.is_file() or place.read_text("utf-8") != one.markdown:
+            place.write_text(one.markdown, "utf-8")
 
 
 def _cells(path: Path) -> list[str]:

@@ -266,7 +266,8 @@ class LettaAgent:
             if reason is None and number >= max_steps:
                 reason = "max_steps"
                 error = LettaError(
-                    f"Stopped after {max_steps} steps; say 'go on' to let the agent continue."
+                    f"Stopped after {max_steps} steps; say 'go on' to let the agent continue.",
+                    page="limit-reached",
                 )
             if self.allowed is not None:
                 # Without the runs of others that it asked for: these are counted themselves. The last step,
@@ -474,7 +475,7 @@ class LettaAgent:
                 self.window.add(left)
         except LettaError as failure:  # the store refused: say so rather than hide why we stopped
             before = f"{error} " if error else ""
-            error = LettaError(f"{before}{failure.text}", *failure.remedies)
+            error = LettaError(f"{before}{failure.text}", *failure.remedies, page=failure.page)
             reason = "error"
         return self._ending(reason, error)
 
@@ -484,6 +485,7 @@ class LettaAgent:
             stop_reason=reason,
             error=error.text if error else None,
             remedies=error.remedies if error else (),
+            page=error.page if error else "",
             steps=self._steps,
             usage=self._usage,
             seconds=perf_counter() - self._started,

@@ -53,6 +53,8 @@ OVERFLOW_TRIES = 3
 class SystemPromptTooLarge(ModelError):
     """The prefix alone does not fit into the model's window."""
 
+    page = "context-full"
+
 
 def stop_reason_of(error: ModelError) -> StopReason:
     """Return why a run ends whose model call failed for good."""

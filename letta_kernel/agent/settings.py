@@ -231,7 +231,11 @@ class Budget:
             spent = _money(self.spent + cost)
             text = f"The budget of {_money(self.total)} for this agent is used up ({spent})."
             setting = "budget_total"
-        return LettaError(text, remedy(Do.RAISE_BUDGET, setting)) if text else None
+        return (
+            LettaError(text, remedy(Do.RAISE_BUDGET, setting), page="limit-reached")
+            if text
+            else None
+        )
 
 
 def _least(one: N | None, other: N | None) -> N | None:

@@ -63,7 +63,8 @@ class Compared:
             pandas = importlib.import_module("pandas")
         except ImportError:
             raise InvalidInputError(
-                "A DataFrame needs pandas (pip install pandas); .rows has the same as dicts."
+                "A DataFrame needs pandas (pip install pandas); .rows has the same as dicts.",
+                page="library-missing",
             ) from None
         frame: DataFrame = pandas.DataFrame(self.rows)
         return frame

@@ -210,6 +210,7 @@ class Evaluation:
             raise InvalidInputError(
                 "A DataFrame needs pandas; rows() has the same.",
                 remedy(Do.INSTALL_PACKAGES, "pandas"),
+                page="library-missing",
             ) from None
 
     def rows(self) -> list[dict[str, Any]]:

@@ -38,6 +38,7 @@ WORDS: Words = {
     Do.SEE_TIMELINE: "agent.timeline has them",
     Do.RETURN_TO: "agent.rewind({0!r}) returns to that end, and keeps this one",
     Do.FORK_FROM: "fork from there: agent.fork(NAME, at={0!r})",
+    Do.READ_PAGE: "letta-kernel help {0}",
 }
 
 T = TypeVar("T", bound=type)

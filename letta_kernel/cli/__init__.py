@@ -55,7 +55,7 @@ def here(error: LettaError) -> str:
     """Return an error's line with what to do about it in this place's commands."""
     from letta_kernel.cli.remedies import WORDS  # not needed until something went wrong
 
-    return error.in_words(WORDS)
+    return error.told(WORDS)
 
 
 def _unexpected(error: Exception) -> str:

@@ -27,6 +27,7 @@ def serve(session: TerminalDoor, *, agent: AgentState, policy: Policy) -> None:
         raise InvalidInputError(
             "The Agent Client Protocol needs agent-client-protocol.",
             remedy(Do.INSTALL_EXTRA, "acp"),
+            page="library-missing",
         )
     if sys.stdin.isatty():
         said = (

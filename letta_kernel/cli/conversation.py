@@ -116,7 +116,7 @@ class Talk:
             try:
                 with contextlib.closing(stream):  # type: ignore[type-var]  # it is a generator
                     for event in stream:
-                        self._show(worded(event, WORDS))
+                        self._show(worded(event, WORDS, named=True))
             except KeyboardInterrupt:
                 watcher.end_line()
                 kept = "nothing was sent" if watcher.queued else "what was said so far is kept"
@@ -197,7 +197,9 @@ def decide(calls: Sequence[ToolCall], policy: Policy | None) -> list[Decision] |
     if policy is not Policy.ask:
         return by_policy(calls, policy)
     if not sys.stdin.isatty():
-        raise InvalidInputError("Nobody is here to ask: --approval approve, deny or wait.")
+        raise InvalidInputError(
+            "Nobody is here to ask: --approval approve, deny or wait.", page="nobody-to-ask"
+        )
     return _ask_all(calls)
 
 

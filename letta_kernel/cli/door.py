@@ -73,7 +73,8 @@ class TerminalDoor(Terminal):
         if not self._makes and not self.has_project:
             raise NotFoundError(
                 f"There is no project in {self.where}: {_ELSEWHERE if settings.STORE() else _THERE}, "
-                "or make an agent: letta-kernel agent new NAME."
+                "or make an agent: letta-kernel agent new NAME.",
+                page="no-agent",
             )
         return AgentService(self.home)
 
@@ -124,7 +125,9 @@ class TerminalDoor(Terminal):
         if yes:
             return True
         if not sys.stdin.isatty():
-            raise InvalidInputError(f"{question} Nobody is here to ask: add --yes.")
+            raise InvalidInputError(
+                f"{question} Nobody is here to ask: add --yes.", page="nobody-to-ask"
+            )
         print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
         return sys.stdin.readline().strip().lower() in ("y", "yes")
 

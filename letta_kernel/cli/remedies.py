@@ -31,4 +31,5 @@ WORDS: Words = {
     Do.SEE_TIMELINE: "letta-kernel agent timeline lists them",
     Do.RETURN_TO: "letta-kernel agent rewind AGENT {0} returns to that end, and keeps this one",
     Do.FORK_FROM: "fork from there: letta-kernel agent fork AGENT NAME --at {0}",
+    Do.READ_PAGE: "letta-kernel help {0}",
 }

@@ -66,7 +66,7 @@ def evaluate(
     except (InvalidInputError, NotFoundError) as error:
         if door.at == "notebook":
             raise
-        return Answer(notes=[error.in_words(door.words)], code=BAD_INPUT)
+        return Answer(notes=[error.told(door.words)], code=BAD_INPUT)
     return _answer(door, report, html, junit)
 
 

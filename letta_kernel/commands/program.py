@@ -193,17 +193,24 @@ def doctor(
     return door.own("checks.examined", quick=quick)
 
 
-@command("help", None, group="Help")
+@command("help", "help", group="Help")
 def help_on(
     door: Door,
-    topic: str | None = argument("One of the commands", None, free=True, values="command"),
+    topic: str | None = argument(
+        "A command, or the name an error ends with", None, free=True, values="topic"
+    ),
 ) -> Answer:
-    """Show all commands, or explain one of them."""
-    from letta_kernel.commands.reference import explained, overview
+    """Explain a command, or an error by the name it ends with; alone, show all there is to explain."""
+    from letta_kernel import troubles
+    from letta_kernel.commands import reference
 
+    if topic is not None and topic in (pages := troubles.pages()):
+        return Answer(pages[topic].text, pages[topic].data(), plain=True)
+    if door.at == "terminal":
+        return reference.at_terminal(topic)
     if topic is None:
-        return Answer(panel=overview)
-    return Answer(explained(topic), plain=True)
+        return Answer(panel=reference.overview)
+    return Answer(reference.explained(topic), plain=True)
 
 
 @command("traceback", None, group="Help")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import textwrap
 from typing import TYPE_CHECKING
 
+from letta_kernel import troubles
 from letta_kernel.commands import GROUPS, LIST, TABLE, Command, DoorName, at
+from letta_kernel.commands.door import Answer, Rows
 from letta_kernel.errors import InvalidInputError, nearest
 
 if TYPE_CHECKING:
@@ -83,7 +85,7 @@ def explained(topic: str) -> str:
         name for name in (topic, *(f"{topic} {word}" for word in under(topic))) if name in known
     ]
     if not names:
-        hint = nearest(topic, top_level()) or " %agent help lists them."
+        hint = nearest(topic, [*top_level(), *troubles.pages()]) or " %agent help lists them."
         raise InvalidInputError(f"%agent has no command {topic!r}.{hint}")
     told = []
     for name in names:
@@ -92,6 +94,32 @@ def explained(topic: str) -> str:
         told += [f"    {o.usage:<24} {o.takes.help}" for o in one.takes("notebook")]
         told += [textwrap.indent(one.about, "    ")] if one.about else []
     return "\n".join(told)
+
+
+def at_terminal(topic: str | None) -> Answer:
+    """Return what errors there are to explain; commands explain themselves, by ``--help``.
+
+    Raises
+    ------
+    InvalidInputError
+        *topic* is a command, or nothing.
+    """
+    pages = troubles.pages()
+    if topic is None:
+        return Answer(
+            rows=lambda: Rows(
+                ["error", "what it is"], [[one.name, one.title] for one in pages.values()]
+            ),
+            data=[{"name": one.name, "title": one.title} for one in pages.values()],
+            notes=[
+                "letta-kernel --help lists the commands, letta-kernel help NAME explains an error."
+            ],
+        )
+    known = at("terminal")
+    if topic in known or topic in {name.split()[0] for name in known}:
+        raise InvalidInputError(f"A command explains itself: letta-kernel {topic} --help")
+    hint = nearest(topic, [*pages]) or " letta-kernel help lists them."
+    raise InvalidInputError(f"No error has the name {topic!r}.{hint}")
 
 
 def overview() -> Panel:

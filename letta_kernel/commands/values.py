@@ -79,6 +79,10 @@ def values(kind: str, door: Door, agent: str | None, begun: str = "") -> list[st
         return list(FIXED[kind])
     if kind == "command":
         return [name for one in TABLE if (name := one.name(door.at)) and not name.startswith("%%")]
+    if kind == "topic":
+        from letta_kernel.troubles import pages
+
+        return [*(values("command", door, agent) if door.at == "notebook" else ()), *pages()]
     if kind == "file":
         return _files(begun)
     if kind in ("any_agent", "speaker"):

@@ -250,7 +250,7 @@ def new_figure(
         made = _figure_class()(figsize=(_WIDTH, height), layout="constrained")
     except ImportError:
         raise InvalidInputError(
-            "Plots need matplotlib.", remedy(Do.INSTALL_EXTRA, "plots")
+            "Plots need matplotlib.", remedy(Do.INSTALL_EXTRA, "plots"), page="library-missing"
         ) from None
     made.letta_chart = chart
     made.patch.set_alpha(0)

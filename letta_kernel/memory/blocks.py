@@ -35,6 +35,8 @@ class Change:
 class OutdatedError(EditError):
     """A block was not rewritten, because it has changed since the agent saw it; *block* is the new one."""
 
+    page = "changed-meanwhile"
+
     def __init__(self, text: str, block: Block) -> None:
         super().__init__(text)
         self.block = block
@@ -169,7 +171,10 @@ class CoreMemory:
     def _editable(self, tx: Tx, label: str) -> Block:
         block = self._find(tx, label)
         if block.read_only:
-            raise EditError(f"The memory block {label!r} is read-only and cannot be edited.")
+            raise EditError(
+                f"The memory block {label!r} is read-only and cannot be edited.",
+                page="block-read-only",
+            )
         return block
 
     def _find(self, tx: Tx, label: str) -> Block:
@@ -212,7 +217,8 @@ def check_limit(block: Block, value: str) -> None:
         raise EditError(
             f"The block {block.label!r} may hold {block.limit:,} characters; this would make it "
             f"{len(value):,}. It holds {len(block.value):,} now ({room:,} left): shorten or drop "
-            f"something, or {way}."
+            f"something, or {way}.",
+            page="block-full",
         )
 
 

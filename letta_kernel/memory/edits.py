@@ -20,6 +20,8 @@ _SHOWN = 200  # characters of a text quoted back to the model
 class EditError(ToolError):
     """An edit could not be made; the block is as it was."""
 
+    page = "block-edit"
+
 
 def append(value: str, content: str) -> str:
     """Return *value* with *content* on a new line."""

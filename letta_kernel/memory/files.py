@@ -108,10 +108,14 @@ def read(path: Path, cancel: Cancel | None = None, *, apart: bool = True) -> Fil
     """
     try:
         if path.stat().st_size > LARGEST:
-            raise InvalidInputError(f"{path.name} is larger than {LARGEST // 1024**2} MB.")
+            raise InvalidInputError(
+                f"{path.name} is larger than {LARGEST // 1024**2} MB.", page="file-unreadable"
+            )
         data = path.read_bytes()
     except OSError as problem:
-        raise InvalidInputError(f"{path.name} cannot be read: {problem.strerror}.") from None
+        raise InvalidInputError(
+            f"{path.name} cannot be read: {problem.strerror}.", page="file-unreadable"
+        ) from None
     ending = path.suffix.lower()
     paged = ending == ".pdf" or data.startswith(b"%PDF-")
     if paged:
@@ -123,7 +127,7 @@ def read(path: Path, cancel: Cancel | None = None, *, apart: bool = True) -> Fil
         elif ending in _PAGES:
             text = _page(text)
     if not text.strip():
-        raise InvalidInputError(f"{path.name} holds no text.")
+        raise InvalidInputError(f"{path.name} holds no text.", page="file-unreadable")
     digest = hashlib.sha256(data).hexdigest()
     if not paged:
         return FileText(path, text, digest)
@@ -161,7 +165,8 @@ def _decoded(data: bytes, path: Path) -> str:
         return data.decode("utf-16", "replace")
     if b"\0" in data[:8192]:
         raise InvalidInputError(
-            f"{path.name} is no text. What can be kept: text, Markdown, PDF, notebooks, web pages."
+            f"{path.name} is no text. What can be kept: text, Markdown, PDF, notebooks, web pages.",
+            page="file-unreadable",
         )
     try:
         return data.decode("utf-8-sig")
@@ -185,7 +190,9 @@ def text_of_pdf(name: str) -> str:
         raise
     except Exception as error:  # the library raises many kinds of errors for broken files
         said = " ".join(str(error).split())[:200]
-        raise InvalidInputError(f"{path.name} cannot be read as a PDF: {said}") from None
+        raise InvalidInputError(
+            f"{path.name} cannot be read as a PDF: {said}", page="file-unreadable"
+        ) from None
     return _PAGE.join(pages)
 
 
@@ -194,10 +201,12 @@ def _notebook(text: str, path: Path) -> str:
         cells = json.loads(text)["cells"]
         parts = [part for cell in cells for part in _cell(cell)]
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise InvalidInputError(f"{path.name} cannot be read as a notebook.") from None
+        raise InvalidInputError(
+            f"{path.name} cannot be read as a notebook.", page="file-unreadable"
+        ) from None
     except RecursionError:
         raise InvalidInputError(
-            f"{path.name} is nested too deeply to be read as a notebook."
+            f"{path.name} is nested too deeply to be read as a notebook.", page="file-unreadable"
         ) from None
     return "\n\n".join(part.strip("\n") for part in parts if part.strip())
 

@@ -84,21 +84,31 @@ def call(
             process.wait()
     code = process.returncode
     if cancel.cancelled:
-        raise InvalidInputError(f"{what} was not read: nobody waits for it any more.")
+        raise InvalidInputError(
+            f"{what} was not read: nobody waits for it any more.", page="file-unreadable"
+        )
     if code == _REFUSED:
-        raise InvalidInputError(said)
+        raise InvalidInputError(said, page="file-unreadable")
     if code == _MEMORY:
         raise InvalidInputError(
-            f"{what} cannot be read: that takes more than {MEMORY // 1024**2:,} MB of memory."
+            f"{what} cannot be read: that takes more than {MEMORY // 1024**2:,} MB of memory.",
+            page="file-unreadable",
         )
     if -code in _LATE:
         raise InvalidInputError(
-            f"{what} cannot be read: that takes more than {seconds:g} seconds of work."
+            f"{what} cannot be read: that takes more than {seconds:g} seconds of work.",
+            page="file-unreadable",
         )
     if code < 0:
-        raise InvalidInputError(f"{what} cannot be read: what reads it crashed (signal {-code}).")
+        raise InvalidInputError(
+            f"{what} cannot be read: what reads it crashed (signal {-code}).",
+            page="file-unreadable",
+        )
     if code:
-        raise InvalidInputError(f"{what} cannot be read: what reads it ended by itself ({code}).")
+        raise InvalidInputError(
+            f"{what} cannot be read: what reads it ended by itself ({code}).",
+            page="file-unreadable",
+        )
     return said
 
 
@@ -120,7 +130,8 @@ def _place(what: str, clock: float, cancel: Cancel) -> Iterator[None]:
     while not _places.acquire(timeout=0.2):
         if cancel.cancelled or time.monotonic() > ends:
             raise InvalidInputError(
-                f"{what} was not read: too many others are being read; try later."
+                f"{what} was not read: too many others are being read; try later.",
+                page="file-unreadable",
             )
     try:
         yield

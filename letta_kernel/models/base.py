@@ -164,13 +164,38 @@ ErrorKind = Literal[
 ]
 
 
+PAGES: dict[ErrorKind, str] = {
+    "missing_key": "no-key",
+    "refused_key": "key-refused",
+    "bad_request": "request-refused",
+    "unknown_model": "unknown-model",
+    "rate_limit": "provider-limit",
+    "overloaded": "provider-down",
+    "broken_stream": "provider-down",
+    "unreachable": "unreachable",
+    "timeout": "unreachable",
+    "empty": "no-answer",
+    "context_overflow": "context-full",
+    "content_filter": "content-filter",
+    "replay_miss": "recording-differs",
+}
+"""The page of `letta_kernel.troubles` that tells more of each kind; of the others, that of `ModelError`."""
+
+
 class ModelError(LettaError):
     """A model call failed for good. The text is one line that says how to mend it."""
 
+    page = "model-failed"
+
     def __init__(
-        self, kind: ErrorKind, text: str, *remedies: Remedy, partial: Reply | None = None
+        self,
+        kind: ErrorKind,
+        text: str,
+        *remedies: Remedy,
+        partial: Reply | None = None,
+        page: str = "",
     ) -> None:
-        super().__init__(text, *remedies)
+        super().__init__(text, *remedies, page=page or PAGES.get(kind, ""))
         self.kind = kind
         self.partial = partial
 

@@ -199,11 +199,13 @@ def check_model(name: str) -> None:
         try:
             open_model(name)
         except ModelError as error:
-            raise NotFoundError(str(error)) from None
+            raise NotFoundError(str(error), page="unknown-model") from None
         return
     _check_provider(name, "model", "openai/gpt-5-mini")
     if _mode(name) == "embedding":
-        raise InvalidInputError(f"{name} is an embedding model: it cannot answer.")
+        raise InvalidInputError(
+            f"{name} is an embedding model: it cannot answer.", page="unknown-model"
+        )
 
 
 def check_embedding(name: str) -> None:
@@ -216,11 +218,13 @@ def check_embedding(name: str) -> None:
             if (provider := plugins.provider_of(name)) is not None:
                 provider.check_embedder(name)
         except ModelError as error:
-            raise NotFoundError(error.text, *error.remedies) from None
+            raise NotFoundError(error.text, *error.remedies, page="unknown-model") from None
         return
     _check_provider(name, "embedding model", _EMBEDDING)
     if _mode(name) == "chat":
-        raise InvalidInputError(f"{name} answers in words; it is no embedding model.")
+        raise InvalidInputError(
+            f"{name} answers in words; it is no embedding model.", page="unknown-model"
+        )
 
 
 def doubt(name: str | None) -> str:
@@ -289,7 +293,7 @@ def doubt_of_environment() -> str:
 def _well_formed(name: str, what: str) -> None:
     blank = any(sign.isspace() for sign in name) and not _is_joined(name)  # a path may have some
     if not name.strip() or not name.isprintable() or blank:
-        raise InvalidInputError(f"{name[:100]!r} is no name of {_a(what)}.")
+        raise InvalidInputError(f"{name[:100]!r} is no name of {_a(what)}.", page="unknown-model")
 
 
 def _is_joined(name: str) -> bool:
@@ -306,12 +310,18 @@ def _check_provider(name: str, what: str, example: str) -> None:
     if not slash:
         if facts.table_entry(name) is not None:
             return
-        raise NotFoundError(f"There is no {what} {name!r}.{_meant(name, what, example)}")
+        raise NotFoundError(
+            f"There is no {what} {name!r}.{_meant(name, what, example)}", page="unknown-model"
+        )
     if not provider or not model.strip("/"):
-        raise InvalidInputError(f"{name!r} is no {what}: write provider/model, such as {example}.")
+        raise InvalidInputError(
+            f"{name!r} is no {what}: write provider/model, such as {example}.", page="unknown-model"
+        )
     if provider not in providers() and not os.environ.get(f"{provider.upper()}_API_BASE"):
         hint = nearest(provider, [*PROVIDERS, *sorted(KEYLESS)]) or f" Write, say, {example}."
-        raise NotFoundError(f"There is no provider {provider!r} of {name!r}.{hint}")
+        raise NotFoundError(
+            f"There is no provider {provider!r} of {name!r}.{hint}", page="unknown-model"
+        )
 
 
 def _meant(name: str, what: str, example: str) -> str:

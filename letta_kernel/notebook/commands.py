@@ -253,7 +253,7 @@ def _guarded(session: Session, work: Callable[[], T]) -> T:
     except (AgentError, Stopped) as error:
         problem = error
     except LettaError as error:
-        problem = AgentError(error.in_words(WORDS))
+        problem = AgentError(error.told(WORDS))
     except KeyboardInterrupt:
         problem = Stopped()
     except Exception as error:

@@ -52,7 +52,7 @@ def send(
     def live(event: Event) -> None:
         if isinstance(event, RunStarted) and event.agent_id in turns:
             turns[event.agent_id].run_id = event.run_id
-        view.handle(figures.at_its_call(worded(event, WORDS)))
+        view.handle(figures.at_its_call(worded(event, WORDS, named=True)))
 
     def each(agent_id: str) -> Any:
         return {
@@ -78,7 +78,7 @@ def send(
                 if isinstance(event, ApprovalRequested):
                     waiting = event.calls
                 elif isinstance(event, GroupEnded):
-                    ended = worded(event, WORDS)
+                    ended = worded(event, WORDS, named=True)
             if ended is None or not ended.waits or not waiting:
                 break
             agent_id = ended.waits

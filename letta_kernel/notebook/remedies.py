@@ -40,4 +40,5 @@ WORDS: Words = {
     Do.SEE_TIMELINE: "%agent timeline lists them",
     Do.RETURN_TO: "%agent rewind {0} returns to that end, and keeps this one",
     Do.FORK_FROM: "fork from there: %agent fork NAME --at {0}",
+    Do.READ_PAGE: "%agent help {0}",
 }

@@ -227,7 +227,7 @@ def _follow(
             stopped = "Stopped waiting; nothing was sent."
         elif isinstance(event, RunStarted):
             stopped = STOPPED
-        event = worded(event, WORDS)
+        event = worded(event, WORDS, named=True)
         view.handle(figures.at_its_call(event) if shown else event)
 
     session.functions.load()
@@ -250,7 +250,7 @@ def _follow(
                 elif isinstance(event, ApprovalRequested):
                     waiting = event.calls
                 elif isinstance(event, RunEnded):
-                    ended = worded(event, WORDS)
+                    ended = worded(event, WORDS, named=True)
             if not waiting:
                 break
             stopped = "The run waits for your word: %agent approve, or %agent deny REASON."

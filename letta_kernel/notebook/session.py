@@ -203,7 +203,9 @@ class Session(Notebook):
         if found is None:
             names = self.agent_names()
             known = f"%agent use {names[0]}, or " if names else ""
-            raise NotFoundError(f"This notebook has no agent yet: {known}%agent new NAME.")
+            raise NotFoundError(
+                f"This notebook has no agent yet: {known}%agent new NAME.", page="no-agent"
+            )
         return found
 
     def choose(self, agent: AgentState) -> None:
@@ -360,7 +362,9 @@ class Session(Notebook):
         except KeyboardInterrupt:
             raise
         except Exception:  # a front end without stdin has an error of its own
-            raise InvalidInputError("Nobody can be asked here; add --yes if you mean it.") from None
+            raise InvalidInputError(
+                "Nobody can be asked here; add --yes if you mean it.", page="nobody-to-ask"
+            ) from None
 
     def progress(self) -> AbstractContextManager[Callable[[float, str], None]]:
         """Give a function that draws a share (0 to 1) and a text into the cell."""
@@ -456,9 +460,9 @@ class Session(Notebook):
         except ReadOnlyError as error:  # the same in each cell that defines a function
             if error.text != self._read_only:
                 self._read_only = error.text
-                say(self.shell, error.in_words(WORDS), "warning")
+                say(self.shell, error.told(WORDS), "warning")
         except LettaError as error:
-            say(self.shell, error.in_words(WORDS), "warning")
+            say(self.shell, error.told(WORDS), "warning")
         except Exception as error:
             self.last_error = details(error)
             say(self.shell, inside(error), "warning")

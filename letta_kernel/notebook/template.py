@@ -202,7 +202,8 @@ class _Filler:
             what = f"{type(error).__name__}: {error}".splitlines()[0]
             raise InvalidInputError(
                 f"{written} could not be filled in ({what}); nothing was sent. "
-                "Mend it, write {{ }} for plain braces, or use --raw."
+                "Mend it, write {{ }} for plain braces, or use --raw.",
+                page="braces",
             ) from error
 
     def missing(self, tree: ast.Expression) -> list[str]:

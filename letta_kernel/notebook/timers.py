@@ -181,7 +181,7 @@ class Timers:
         try:
             run.send(session, timer.agent_id, timer.text, role="event", ask_person=False)
         except LettaError as error:
-            say(session.shell, error.in_words(WORDS), "warning")
+            say(session.shell, error.told(WORDS), "warning")
             return not isinstance(error, NotFoundError)
         except AgentError as error:
             say(session.shell, str(error), "warning")

@@ -49,7 +49,9 @@ def fetch(url: str, ends_at: float | None = None) -> bytes:
         if isinstance(answer, bytes):
             return answer
         url = urljoin(url, answer)
-    raise InvalidInputError(f"The image at {_host(asked)} is redirected too often: {_INSTEAD}.")
+    raise InvalidInputError(
+        f"The image at {_host(asked)} is redirected too often: {_INSTEAD}.", page="picture"
+    )
 
 
 def is_public(address: str) -> bool:
@@ -75,10 +77,13 @@ def _get(url: str, ends_at: float) -> bytes | str:
         port = parts.port or (443 if parts.scheme == "https" else 80)
         host = (parts.hostname or "").encode("idna").decode() if parts.hostname else ""
     except ValueError:
-        raise InvalidInputError(f"{url[:100]!r} is no address of an image.") from None
+        raise InvalidInputError(
+            f"{url[:100]!r} is no address of an image.", page="picture"
+        ) from None
     if parts.scheme not in ("http", "https") or not host or "@" in parts.netloc:
         raise InvalidInputError(
-            f"{url[:100]!r} is no address of an image: http:// or https://, without a name to sign in."
+            f"{url[:100]!r} is no address of an image: http:// or https://, without a name to sign in.",
+            page="picture",
         )
     try:
         with closing(_connected(host, port, parts.scheme == "https", ends_at)) as channel:
@@ -99,7 +104,8 @@ def _get(url: str, ends_at: float) -> bytes | str:
         if time.monotonic() >= ends_at:
             reason = "it took too long"
         raise InvalidInputError(
-            f"The image at {host} cannot be fetched ({reason or type(error).__name__}): {_INSTEAD}."
+            f"The image at {host} cannot be fetched ({reason or type(error).__name__}): {_INSTEAD}.",
+            page="picture",
         ) from None
 
 
@@ -109,7 +115,8 @@ def _connected(host: str, port: int, secure: bool, ends_at: float) -> socket.soc
     named = {host, f"{host}:{port}"} & set(settings.IMAGE_HOSTS())
     if not addresses or not (named or all(map(is_public, addresses))):
         raise InvalidInputError(
-            f"The image at {host} is not fetched: its address is not public. Instead, {_INSTEAD}."
+            f"The image at {host} is not fetched: its address is not public. Instead, {_INSTEAD}.",
+            page="picture",
         )
     left = max(0.1, min(_BETWEEN, ends_at - time.monotonic()))
     channel = socket.create_connection((addresses[0], port), timeout=left)

@@ -94,27 +94,35 @@ def read(data: bytes) -> Picture:
     """
     if len(data) > LARGEST_READ:
         raise InvalidInputError(
-            f"An image may have {LARGEST_READ // 1_000_000} MB; this has {shown_bytes(len(data))}."
+            f"An image may have {LARGEST_READ // 1_000_000} MB; this has {shown_bytes(len(data))}.",
+            page="picture",
         )
     try:
         form = form_of(data)
     except ValueError as what:
-        raise InvalidInputError(f"An image must be {_TYPES}; this is {what}.") from None
+        raise InvalidInputError(
+            f"An image must be {_TYPES}; this is {what}.", page="picture"
+        ) from None
     if form.width * form.height > MOST_PIXELS:
         raise InvalidInputError(
-            f"An image may have {MOST_PIXELS:,} pixels; this has {form.width}x{form.height}."
+            f"An image may have {MOST_PIXELS:,} pixels; this has {form.width}x{form.height}.",
+            page="picture",
         )
     data = data[: form.length]
     try:
         made = scaling.fitted(data, form, LARGEST)
     except ValueError as problem:
-        raise InvalidInputError(f"The {form.media_type} cannot be read: {problem}.") from None
+        raise InvalidInputError(
+            f"The {form.media_type} cannot be read: {problem}.", page="picture"
+        ) from None
     if made is not None:
         data, form = made.data, form_of(made.data)
     if len(data) > LARGEST or max(form.width, form.height) > LONGEST_SIDE:
         raise InvalidInputError(
             f"An image may have {shown_bytes(LARGEST)} and sides of {LONGEST_SIDE:,} pixels; this has "
-            f"{shown_bytes(len(data))} and {form.width}x{form.height}. With pillow installed it is scaled down."
+            f"{shown_bytes(len(data))} and {form.width}x{form.height}. "
+            "With pillow installed it is scaled down.",
+            page="picture",
         )
     return Picture(
         id=hashlib.sha256(data).hexdigest(),
@@ -130,11 +138,13 @@ def read(data: bytes) -> Picture:
 def from_base64(text: str) -> Picture:
     """Return the picture that *text* is the base64 of; errors as of `read`."""
     if len(text) > LARGEST_READ * 4 // 3 + 1_000:
-        raise InvalidInputError(f"An image may have {LARGEST_READ // 1_000_000} MB; this has more.")
+        raise InvalidInputError(
+            f"An image may have {LARGEST_READ // 1_000_000} MB; this has more.", page="picture"
+        )
     try:
         data = base64.b64decode("".join(text.split()), validate=True)
     except (binascii.Error, ValueError):
-        raise InvalidInputError("The image's data is no base64.") from None
+        raise InvalidInputError("The image's data is no base64.", page="picture") from None
     return read(data)
 
 
@@ -142,7 +152,9 @@ def from_data_url(url: str) -> Picture:
     """Return the picture in a ``data:`` URL; errors as of `read`. The type it names is passed over."""
     head, comma, data = url.partition(",")
     if not comma or not head.lower().endswith(";base64"):
-        raise InvalidInputError("A data URL of an image must be data:TYPE;base64,DATA.")
+        raise InvalidInputError(
+            "A data URL of an image must be data:TYPE;base64,DATA.", page="picture"
+        )
     return from_base64(data)
 
 
@@ -160,12 +172,15 @@ def check(pictures: Sequence[Picture]) -> None:
         They are too many, or too large together; one line.
     """
     if len(pictures) > MOST:
-        raise InvalidInputError(f"A message may have {MOST} images; this has {len(pictures)}.")
+        raise InvalidInputError(
+            f"A message may have {MOST} images; this has {len(pictures)}.", page="picture"
+        )
     together = sum(picture.size for picture in pictures)
     if together > LARGEST_TOGETHER:
         raise InvalidInputError(
             f"The images of a message may have {LARGEST_TOGETHER // 1_000_000} MB together; these have "
-            f"{shown_bytes(together)}."
+            f"{shown_bytes(together)}.",
+            page="picture",
         )
 
 

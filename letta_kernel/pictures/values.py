@@ -145,12 +145,15 @@ def pictures_of(values: Any) -> list[Picture]:
             raise
         except Exception as error:
             what = f"{type(error).__name__}: {error}".splitlines()[0]
-            raise InvalidInputError(f"A picture could not be drawn ({what}).") from error
+            raise InvalidInputError(
+                f"A picture could not be drawn ({what}).", page="picture"
+            ) from error
         if picture is None:
             shown = repr(value) if isinstance(value, str) else f"a {type(value).__name__}"
             raise InvalidInputError(
                 f"{shown:.200} is no picture: give a figure, an image, or the file or bytes of a PNG, "
-                "JPEG, GIF or WebP."
+                "JPEG, GIF or WebP.",
+                page="picture",
             )
         found.append(picture)
     return found

@@ -195,7 +195,9 @@ class SharedAgents:
     @property
     def _headers(self) -> dict[str, str]:
         if not self._token:
-            raise SharedAgentError(f"Nothing says who asks for shared agents: {TOKEN}.")
+            raise SharedAgentError(
+                f"Nothing says who asks for shared agents: {TOKEN}.", page="token-refused"
+            )
         return {"Authorization": f"Bearer {self._token}"}
 
     def _me(self) -> dict[str, Any]:

@@ -13,6 +13,8 @@ TOKEN = (
 class SharedAgentError(LettaError):
     """The server of shared agents could not be asked, or refused; the text says what to do."""
 
+    page = "shared-agents"
+
 
 def refused(status: int, said: str, ref: str | None) -> LettaError:
     """Return what an answer with an error's *status* means; *said* is the server's own line.
@@ -23,7 +25,10 @@ def refused(status: int, said: str, ref: str | None) -> LettaError:
     """
     about = f"{ref}: " if ref else ""
     if status == 401:
-        return SharedAgentError(f"The server of shared agents does not accept your token: {TOKEN}.")
+        return SharedAgentError(
+            f"The server of shared agents does not accept your token: {TOKEN}.",
+            page="token-refused",
+        )
     if said and status == 409:
         return ConflictError(f"{about}{said}")
     if said:

@@ -48,7 +48,10 @@ def listener(host: str, port: int | None) -> socket.socket:
             problem = error
     asked = f"{host}:{port}" if port is not None else f"{host}, ports {PORT} to {ports[-1]}"
     said = problem.strerror if problem and problem.strerror else problem
-    raise StoreError(f"Nothing can listen at {asked} ({said}): choose another --port or --host.")
+    raise StoreError(
+        f"Nothing can listen at {asked} ({said}): choose another --port or --host.",
+        page="port-taken",
+    )
 
 
 def outer_of(host: str, listening: socket.socket) -> str:

@@ -42,6 +42,7 @@ class Refusal(BaseModel):
 
     detail: str | list[dict[str, Any]] | dict[str, Any]
     run_id: str | None = None
+    page: str | None = None  # ``letta-kernel help PAGE`` tells more
 
 
 def _response(description: str, detail: Any) -> dict[str, Any]:
@@ -83,13 +84,19 @@ class FieldError(InvalidInputError):
 class ApprovalError(InvalidInputError):
     """An answer to calls does not fit those that wait; clients of Letta know it by its text."""
 
+    page = "approval-waiting"
+
 
 class NothingThereError(InvalidInputError):
     """What is asked for needs something that is not there: a run that goes on, messages to summarise."""
 
+    page = "not-found"
+
 
 class PendingApprovalError(ConflictError):
     """A message came while calls wait for approval, which the message *request_id* asks for."""
+
+    page = "approval-waiting"
 
     def __init__(self, names: str, request_id: str) -> None:
         super().__init__(
@@ -102,21 +109,31 @@ class PendingApprovalError(ConflictError):
 class LeftOutError(LettaError):
     """Something of Letta's API that this server does not do; the text says what to do instead."""
 
+    page = "not-offered"
+
 
 class TooManyRunsError(LettaError):
     """The server runs as many agents as it may; try again later."""
+
+    page = "server-busy"
 
 
 class DrainingError(LettaError):
     """The server is about to end and begins nothing any more; another one does, or this one's successor."""
 
+    page = "server-busy"
+
 
 class ForbiddenError(LettaError):
     """The token that came along does not allow it."""
 
+    page = "not-allowed"
+
 
 class TokenBusyError(LettaError):
     """As much goes on with the token that came along as may; try again later."""
+
+    page = "server-busy"
 
 
 _STATUS: tuple[tuple[type[LettaError], int], ...] = (
@@ -149,10 +166,15 @@ def problem(loc: list[Any], message: str, kind: str = "value_error") -> dict[str
     return {"type": kind, "loc": [str(part) for part in loc], "msg": message}
 
 
-def told(scope: Mapping[str, Any], status: int, detail: Any) -> dict[str, Any]:
-    """Return what is said of a refusal: ``detail``, or OpenAI's ``error`` where its clients ask."""
+def told(scope: Mapping[str, Any], status: int, detail: Any, page: str = "") -> dict[str, Any]:
+    """Return what is said of a refusal: ``detail``, or OpenAI's ``error`` where its clients ask.
+
+    Parameters
+    ----------
+    page : of `letta_kernel.troubles`, which tells more.
+    """
     if not _OPENAI.search(scope["path"]):
-        return {"detail": detail}
+        return {"detail": detail, "page": page} if page else {"detail": detail}
     if not isinstance(detail, str):
         detail = "; ".join(f"{'.'.join(one['loc'])}: {one['msg']}" for one in detail)
     return openai_error(
@@ -179,7 +201,7 @@ def answer(error: LettaError, scope: Mapping[str, Any]) -> JSONResponse:
         headers = {"Retry-After": str(max(1, math.ceil(error.seconds)))}
     if isinstance(error, StoreBusyError | TooManyRunsError | DrainingError):
         headers = AGAIN
-    return JSONResponse(told(scope, status, detail), status, headers)
+    return JSONResponse(told(scope, status, detail, error.page), status, headers)
 
 
 def install(app: FastAPI) -> None:

@@ -157,7 +157,9 @@ class AgentTools:
         """
         known = {one.label: one for one in self._service.blocks.list(agent)}
         if label in known and known[label].read_only:
-            raise InvalidInputError(f"The block {label!r} can only be read.")
+            raise InvalidInputError(
+                f"The block {label!r} can only be read.", page="block-read-only"
+            )
         if guest() is not None:
             others = label in known and len(self._service.blocks.agents(known[label].id)) > 1
             if label not in known or others:

@@ -160,7 +160,9 @@ class Guard:
             return caller
         text = "Send the server's token: Authorization: Bearer TOKEN."
         unread = {} if is_short(Headers(scope=scope)) else CLOSE
-        return JSONResponse(told(scope, 401, text), 401, {"WWW-Authenticate": "Bearer", **unread})
+        return JSONResponse(
+            told(scope, 401, text, "token-refused"), 401, {"WWW-Authenticate": "Bearer", **unread}
+        )
 
     async def _let_in(
         self,
@@ -298,7 +300,9 @@ async def _turn_out(
         await shake.close(_NO_TOKEN, text)
     elif begun is None:
         headers = {"WWW-Authenticate": "Bearer", **CLOSE}
-        await JSONResponse(told(scope, 401, text), 401, headers)(scope, receive, send)
+        await JSONResponse(told(scope, 401, text, "token-refused"), 401, headers)(
+            scope, receive, send
+        )
     elif Headers(raw=begun["headers"]).get("content-type", "").startswith("text/event-stream"):
         said = told(scope, 401, text)
         if "detail" in said:

@@ -30,4 +30,5 @@ WORDS: Words = {
     Do.SEE_TIMELINE: "GET /v1/agents/ID/timeline lists them",
     Do.RETURN_TO: 'POST /v1/agents/ID/rewind {{"to": "{0}"}} returns to that end, and keeps this one',
     Do.FORK_FROM: 'fork from there: POST /v1/agents/ID/fork {{"at": "{0}"}}',
+    Do.READ_PAGE: "letta-kernel help {0}",
 }

@@ -65,7 +65,8 @@ def first_blocks(
         if len(block.value) > block.limit:
             raise InvalidInputError(
                 f"The block {label!r} may hold {block.limit:,} characters; "
-                f"this has {len(block.value):,}."
+                f"this has {len(block.value):,}.",
+                page="block-full",
             )
         made.append(block)
     return made

@@ -362,7 +362,8 @@ def check_block(block: Block) -> None:
     if len(block.value) > block.limit:
         raise InvalidInputError(
             f"The block {block.label!r} may hold {block.limit:,} characters; this has "
-            f"{len(block.value):,}."
+            f"{len(block.value):,}.",
+            page="block-full",
         )
 
 

@@ -34,7 +34,9 @@ def messages(run: RunLog, after: int, words: Words) -> Iterator[dict[str, Any]]:
     """
     while found := run.read(after, behind=0, most=_MOST):
         until = found[-1].number
-        events = [shown(worded(one.event, words)) for one in found if not isinstance(one, Gap)]
+        events = [
+            shown(worded(one.event, words, named=True)) for one in found if not isinstance(one, Gap)
+        ]
         told: dict[str, Any] = {"type": "events", "run_id": run.run_id, "agent_id": run.agent_id}
         told.update(after=after, until=until, events=events)
         if isinstance(found[0], Gap):

@@ -47,6 +47,7 @@ class GroupRecord:
                 raise InvalidInputError(
                     f"{group.shown} waits: {name} wants your word on its calls first.",
                     remedy(Do.DECIDE_CALLS),
+                    page="approval-waiting",
                 )
         if first and not wait:
             agents.check_idle(tx, first)

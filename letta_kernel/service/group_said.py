@@ -41,6 +41,7 @@ class Said:
     reason: StopReason = "cancelled"
     error: str | None = None
     remedies: tuple[Remedy, ...] = ()
+    page: str = ""
     waits: bool = False
 
     @property

@@ -82,8 +82,9 @@ class GroupTelling:
         reason: StopReason = "cancelled" if stopped else "error" if problem else "end_turn"
         error = problem.text if problem else None
         remedies = problem.remedies if problem else ()
+        page = problem.page if problem else ""
         if said is not None:
-            reason, remedies = said.reason, said.remedies
+            reason, remedies, page = said.reason, said.remedies, said.page
             error = f"{said.agent.name}: {said.error}" if said.error else None
         self.hear(
             GroupEnded(
@@ -92,6 +93,7 @@ class GroupTelling:
                 stop_reason=reason,
                 error=error,
                 remedies=remedies,
+                page=page,
                 waits=said.agent.id if said is not None and said.waits else "",
                 turns=self.spoke,
                 steps=self._steps,

@@ -287,10 +287,11 @@ class GroupTurn:
                             said.waits = True
                         case RunEnded():
                             said.reason, said.error = event.stop_reason, event.error
-                            said.remedies = event.remedies
+                            said.remedies, said.page = event.remedies, event.page
                     yield from self._telling.heard()
         except LettaError as error:  # it could not begin
             said.reason, said.error, said.remedies = "error", error.text, error.remedies
+            said.page = error.page
         finally:
             self._core.do(self._record.keep_answers)
         journal.passing("answered")

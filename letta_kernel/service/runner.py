@@ -312,7 +312,9 @@ class Runner:
         if head.waiting and incoming:
             names = ", ".join(call.name for call in pending_calls(loaded.window.messages))
             raise InvalidInputError(
-                f"{state.name} waits for your word on {names}.", remedy(Do.DECIDE_CALLS)
+                f"{state.name} waits for your word on {names}.",
+                remedy(Do.DECIDE_CALLS),
+                page="approval-waiting",
             )
         return loaded
 

@@ -234,7 +234,9 @@ class Review:
                 "what was proposed for it, or write it yourself."
             )
         if block.read_only:
-            raise InvalidInputError(f"The block {block.label} is read-only: it stays as it is.")
+            raise InvalidInputError(
+                f"The block {block.label} is read-only: it stays as it is.", page="block-read-only"
+            )
         check_limit(block, value)
         if value != block.value:
             block = blocks.write(

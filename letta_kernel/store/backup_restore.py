@@ -156,7 +156,9 @@ def _check(temp: Path, source: Path) -> None:
             connection.close()
     except (duckdb.Error, RuntimeError, MemoryError) as error:
         line = str(error).strip().partition("\n")[0][:160]
-        raise InvalidInputError(f"{source} is damaged ({line}): take another copy.") from None
+        raise InvalidInputError(
+            f"{source} is damaged ({line}): take another copy.", page="store-damaged"
+        ) from None
 
 
 @contextlib.contextmanager

@@ -230,6 +230,7 @@ def _postgresql() -> Callable[[str, Path, float | None], Driver]:
         raise InvalidInputError(
             f"LETTA_STORE needs psycopg, which cannot be imported ({error.msg.splitlines()[0]}).",
             remedy(Do.INSTALL_EXTRA, "postgres"),
+            page="library-missing",
         ) from error
     return PgDriver
 

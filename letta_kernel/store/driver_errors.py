@@ -92,7 +92,8 @@ def explain(error: BaseException, path: Path) -> Exception:
         sign in lower for sign in ("no space left", "disk quota", "file too large", "disk full")
     ):
         return StoreError(
-            f"The disk of {home} is full: nothing was saved. Free some space and try again."
+            f"The disk of {home} is full: nothing was saved. Free some space and try again.",
+            page="disk-full",
         )
     if number in (errno.EACCES, errno.EPERM, errno.EROFS) or any(
         sign in lower
@@ -113,11 +114,13 @@ def explain(error: BaseException, path: Path) -> Exception:
         )
     if is_locked(error):
         return StoreError(
-            f"{path} is open in another program ({_between(text, 'held in ', '. See')}): close it there."
+            f"{path} is open in another program ({_between(text, 'held in ', '. See')}): close it there.",
+            page="store-in-use",
         )
     if "different configuration" in lower:
         return StoreError(
-            f"{path} is open in this Python with other settings: close that connection first."
+            f"{path} is open in this Python with other settings: close that connection first.",
+            page="store-in-use",
         )
     if isinstance(error, duckdb.Error) and (
         any(sign in lower for sign in ("sqlite", "external extensions", "is a directory"))
@@ -128,11 +131,14 @@ def explain(error: BaseException, path: Path) -> Exception:
         sign in lower
         for sign in ("corrupt", "not a valid duckdb", "could not read enough", "wal file")
     ) or isinstance(error, duckdb.InternalException | duckdb.FatalException):
-        return StoreError(f"{path} is damaged ({line[:160]}).", remedy(Do.CHECK_STORE))
+        return StoreError(
+            f"{path} is damaged ({line[:160]}).", remedy(Do.CHECK_STORE), page="store-damaged"
+        )
     if "version number" in lower or "newer version" in lower:
         return StoreError(
             f"{path} was written by another version of DuckDB.",
             remedy(Do.INSTALL_PACKAGES, "duckdb"),
+            page="store-newer",
         )
     if isinstance(error, duckdb.OutOfMemoryException | MemoryError):
         return StoreError(

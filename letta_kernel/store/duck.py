@@ -239,7 +239,8 @@ class DuckDriver(Driver):
         if self._unusable:
             raise StoreError(
                 "This process was forked in the middle of a transaction and cannot use the store:"
-                ' start processes with multiprocessing.get_context("spawn").'
+                ' start processes with multiprocessing.get_context("spawn").',
+                page="forked-process",
             )
         if self._open_ended:
             self._undo(None)  # an interrupt struck between a transaction's failure and its undoing

@@ -85,7 +85,8 @@ def check(texts: Mapping[str, str], whose: str) -> None:
         raise StoreError(
             f"{', '.join(left)} of {whose} cannot be read: the key that encrypted the secrets of this project"
             " is not here. Put it back (LETTA_SECRET_KEY, the keyring, or the folder"
-            f" {_folder()}), or set them anew."
+            f" {_folder()}), or set them anew.",
+            page="secret-key",
         )
 
 
@@ -234,7 +235,8 @@ def _new_key(project: str) -> str:
         why = getattr(error, "strerror", None) or str(error)
         raise StoreError(
             f"A secret cannot be kept, because its key cannot ({why}): set LETTA_SECRET_KEY to a long text that"
-            f" nobody guesses, or make {_folder()} writable."
+            f" nobody guesses, or make {_folder()} writable.",
+            page="secret-key",
         ) from None
 
 
@@ -284,7 +286,8 @@ def _keep(file: Path, key: str) -> None:
 def _unreadable(file: Path) -> StoreError:
     return StoreError(
         f"A secret cannot be kept: the key in {file} cannot be read. Make it readable for you, or set"
-        " LETTA_SECRET_KEY to a long text that nobody guesses."
+        " LETTA_SECRET_KEY to a long text that nobody guesses.",
+        page="secret-key",
     )
 
 

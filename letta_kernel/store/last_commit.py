@@ -36,6 +36,8 @@ _LOG = b"d\0be\0\2f\0\x10"
 class LostError(StoreError):
     """The store lacks what was saved in it; nothing is written over what is left."""
 
+    page = "store-damaged"
+
 
 @dataclass(frozen=True, slots=True)
 class Record:

@@ -72,7 +72,7 @@ def refusal(text: str | None, where: str) -> str | None:
     """
     note = read(text)
     if note is not None and note.role == "target":
-        raise StoreError(line(note, where))
+        raise StoreError(line(note, where), page="store-moved")
     return None if note is None else line(note, where)
 
 

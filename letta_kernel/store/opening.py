@@ -283,6 +283,7 @@ def _check_version(connection: duckdb.DuckDBPyConnection, path: Path | None) -> 
             f"{path} was written by a newer letta-kernel (schema {version}, this one knows"
             f" {len(migrations.MIGRATIONS)}).",
             remedy(Do.UPDATE),
+            page="store-newer",
         )
     return version
 
@@ -421,7 +422,8 @@ def write_anew(connection: duckdb.DuckDBPyConnection, path: Path, *, without: st
     """
     if not _has_room(path):
         raise StoreError(
-            f"There is no room to write {path.name} anew: free some space on the disk of {path.parent}."
+            f"There is no room to write {path.name} anew: free some space on the disk of {path.parent}.",
+            page="disk-full",
         )
     temp = path.with_name(path.name + ".new")
     _remove(temp)

@@ -410,7 +410,8 @@ class _Met:
             store.close()  # the server was restarted, perhaps: what is idle is lost, too
             self._lost += 1
             told = StoreError(
-                f"The connection to {store.where} broke ({error}): nothing was saved. Try again."
+                f"The connection to {store.where} broke ({error}): nothing was saved. Try again.",
+                page="postgresql",
             )
             if self._lost > 1:
                 raise told from error

@@ -70,18 +70,23 @@ def address(url: str, home: Path) -> Address:
     """
     base, _, query = url.strip().partition("?")
     if not base.startswith(_SCHEMES):
-        raise InvalidInputError(f"LETTA_STORE must be as {EXAMPLE}, or empty for a file.")
+        raise InvalidInputError(
+            f"LETTA_STORE must be as {EXAMPLE}, or empty for a file.", page="postgresql"
+        )
     options = parse_qsl(query, keep_blank_values=True)
     project = next((value for key, value in reversed(options) if key == "project"), "")
     project = project.replace(FOLDER, _of_folder(home))
     if project and not (_NAME.fullmatch(project) and len(project.encode()) <= 63):
         raise InvalidInputError(
-            f"In LETTA_STORE the project cannot be called {project!r:.80}: take letters, digits, _ and -."
+            f"In LETTA_STORE the project cannot be called {project!r:.80}: take letters, digits, _ and -.",
+            page="postgresql",
         )
     left = [one for one in options if one[0] not in ("project", "pooler")]
     poolers = [value for key, value in options if key == "pooler"]
     if any(one != "transaction" for one in poolers):
-        raise InvalidInputError("In LETTA_STORE pooler can be transaction, or be left out.")
+        raise InvalidInputError(
+            "In LETTA_STORE pooler can be transaction, or be left out.", page="postgresql"
+        )
     conninfo = base + ("?" + urlencode(left, quote_via=quote) if left else "")
     try:
         known = conninfo_to_dict(conninfo)
@@ -90,7 +95,8 @@ def address(url: str, home: Path) -> Address:
     if known is None:  # here, and not above: what libpq says may repeat the password
         raise InvalidInputError(
             f"LETTA_STORE cannot be read as {EXAMPLE}: percent-encode what is special in its parts,"
-            " and name only options that libpq knows."
+            " and name only options that libpq knows.",
+            page="postgresql",
         )
     host = str(known.get("host") or known.get("hostaddr") or "this machine")
     port = f":{known['port']}" if known.get("port") else ""

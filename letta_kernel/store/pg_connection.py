@@ -78,7 +78,8 @@ def connect(address: Address, timeout: float | None = None) -> Connection:
     if (there := connection.info.server_version // 10_000) < _OLDEST:
         connection.close()
         raise StoreError(
-            f"{address.place} is PostgreSQL {there}: letta-kernel needs {_OLDEST} or later."
+            f"{address.place} is PostgreSQL {there}: letta-kernel needs {_OLDEST} or later.",
+            page="postgresql",
         )
     for kind in ("json", "jsonb"):
         connection.adapters.register_loader(kind, _Text)
@@ -117,7 +118,8 @@ def settle(connection: Connection, address: Address, wait: float = _LOCK_WAIT) -
     if address.role and connection.execute("SELECT current_user").fetchone() != (address.role,):
         raise StoreError(
             f"{address.place} lets nobody act as {address.role}: if a pooler passes no options on, name the"
-            " server itself."
+            " server itself.",
+            page="postgresql",
         )
 
 
@@ -144,6 +146,7 @@ def check_version(found: int | None, where: str) -> None:
             f"{where} was written by a newer letta-kernel (schema {found}, this one knows"
             f" {len(migrations.MIGRATIONS)}).",
             remedy(Do.UPDATE),
+            page="store-newer",
         )
 
 
@@ -213,7 +216,8 @@ def bring_up_to_date(
     check_version(found, str(address))
     if found is None and known:
         raise StoreError(
-            f"{address} is gone, which was there before: put it back, or start again to begin a new one."
+            f"{address} is gone, which was there before: put it back, or start again to begin a new one.",
+            page="postgresql",
         )
     refusal = _refusal(connection, address, schema)
     if found is not None and not moving:
@@ -285,5 +289,6 @@ def _explained(address: Address, schema: str) -> Any:
     except psycopg.errors.InsufficientPrivilege as error:
         raise StoreError(
             f"There is no project {schema!r} in {address.place}, and this role may not make it: let an"
-            f' administrator run CREATE SCHEMA "{schema}" AUTHORIZATION the role.'
+            f' administrator run CREATE SCHEMA "{schema}" AUTHORIZATION the role.',
+            page="postgresql",
         ) from error

@@ -31,6 +31,8 @@ class ConnectionLost(Exception):
 class UnreachableError(StoreError):
     """There is no way to the server at the moment."""
 
+    page = "postgresql"
+
 
 def is_conflict(error: BaseException) -> bool:
     """Whether trying the transaction again may help."""
@@ -98,14 +100,18 @@ def explain(error: BaseException, where: str) -> Exception:
             f"{where} refuses this role ({line}): let its owner grant it, or name another in LETTA_STORE."
         )
     if isinstance(error, pg.DiskFull | pg.OutOfMemory):
-        return StoreError(f"{where} is full ({line}): nothing was saved. Free some space on it.")
+        return StoreError(
+            f"{where} is full ({line}): nothing was saved. Free some space on it.", page="disk-full"
+        )
     if isinstance(error, pg.TooManyConnections | pg.ConfigurationLimitExceeded):
         return StoreBusyError(f"{where} has no room ({line}): try again.")
     if isinstance(error, pg.UndefinedTable | pg.InvalidSchemaName) and "relation" in line:
-        return StoreError(f"{where} lacks a table ({line}): has the project been dropped?")
+        return StoreError(
+            f"{where} lacks a table ({line}): has the project been dropped?", page="postgresql"
+        )
     if isinstance(error, psycopg.IntegrityError | psycopg.DataError):
         return InvalidInputError(f"The store refused a value ({line}); nothing was changed.")
-    return StoreError(f"{where} could not be used: {line}")
+    return StoreError(f"{where} could not be used: {line}", page="postgresql")
 
 
 def explain_connecting(error: BaseException, where: str) -> StoreError:
@@ -114,11 +120,11 @@ def explain_connecting(error: BaseException, where: str) -> StoreError:
     lower = str(error).lower()
     for signs, text in _REFUSED:
         if any(all(part in lower for part in sign.split("…")) for sign in signs):
-            return StoreError(f"{where} {text.format(line)}.")
+            return StoreError(f"{where} {text.format(line)}.", page="postgresql")
     for signs, text in _AWAY:
         if any(sign in lower for sign in signs):
             return UnreachableError(f"{where} {text.format(line)}.")
-    return StoreError(f"{where} lets nobody in: {line}")
+    return StoreError(f"{where} lets nobody in: {line}", page="postgresql")
 
 
 _REFUSED: list[tuple[tuple[str, ...], str]] = [

@@ -118,7 +118,8 @@ def ready(connection: Connection, address: Address, schema: str) -> str:
         what = "is a superuser" if role[1] else "may read or write more than its own"
         raise StoreError(
             f"Queries are not answered for the role {role[0]!r} of {address.place}, which {what}: name one in"
-            " LETTA_STORE that owns this project alone (docs/how-to/postgresql.md has the statements)."
+            " LETTA_STORE that owns this project alone (docs/how-to/postgresql.md has the statements).",
+            page="postgresql",
         )
     name = called(connection, schema)
     state = _state(connection, name, schema)
@@ -130,21 +131,24 @@ def ready(connection: Connection, address: Address, schema: str) -> str:
             texts = [one.as_string(connection) for one in _creating(connection, schema)]
             raise StoreError(
                 f"Queries need a role that only reads project {schema!r} in {address.place}, and this one may"
-                f" not make it: let an administrator run {'; '.join(texts)}"
+                f" not make it: let an administrator run {'; '.join(texts)}",
+                page="postgresql",
             ) from None
         state = _state(connection, name, schema)
     if state is None or state[0] or state[1]:
         others = f", and {', '.join(state[1])} may use it" if state and state[1] else ""
         raise StoreError(
             f"Queries are not answered: the role {name!r} may more than read this project{others}. Let an"
-            f' administrator run DROP OWNED BY "{name}"; DROP ROLE "{name}", then ask again.'
+            f' administrator run DROP OWNED BY "{name}"; DROP ROLE "{name}", then ask again.',
+            page="postgresql",
         )
     if _unread(connection, name, schema):
         with contextlib.suppress(psycopg.errors.InsufficientPrivilege), _alone(connection, schema):
             grant(connection, schema)
         if _unread(connection, name, schema):
             raise StoreError(
-                f"Queries need what the role {name!r} may not read yet: let the project's owner ask one first."
+                f"Queries need what the role {name!r} may not read yet: let the project's owner ask one first.",
+                page="postgresql",
             )
     return name
 

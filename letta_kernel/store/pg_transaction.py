@@ -171,7 +171,8 @@ class PgTx(Tx):
         if self._connection is None:
             raise StoreError(
                 "This process was forked inside a transaction, which its parent goes on with:"
-                ' start processes with multiprocessing.get_context("spawn").'
+                ' start processes with multiprocessing.get_context("spawn").',
+                page="forked-process",
             )
         try:
             self._connection.execute(self._end if self.touched else "COMMIT", prepare=False)
@@ -182,7 +183,8 @@ class PgTx(Tx):
             if self.touched and not pg_errors.is_undone(error):
                 raise StoreError(
                     f"{self._where} broke off while it saved ({pg_errors.line_of(error)}): look whether what"
-                    " you did is there before you do it again."
+                    " you did is there before you do it again.",
+                    page="postgresql",
                 ) from error
             raise pg_errors.explain(error, self._where) from error
 

@@ -31,6 +31,8 @@ _FRAMES = ("pandas", "polars")
 class AnswerError(LettaError):
     """An answer has not the form that was asked for; one line that lists what is wrong with it."""
 
+    page = "answer-form"
+
 
 @dataclass(frozen=True, slots=True)
 class AnswerForm:

@@ -40,6 +40,8 @@ _LONGEST = 200  # characters of one field's problem
 class ToolArgumentError(ToolError):
     """The arguments of a call cannot be used; one line that lists every bad field."""
 
+    page = "tool-arguments"
+
 
 def parse_arguments(
     tool: Tool, raw: str, function: Callable[..., Any] | None = None

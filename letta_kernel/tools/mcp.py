@@ -132,7 +132,9 @@ class Connections:
         try:
             return self._wait(work(), longest, cancel or Cancel(), said)
         except CancelledCallError:
-            raise ToolError("It was cancelled before the server had told its tools.") from None
+            raise ToolError(
+                "It was cancelled before the server had told its tools.", page="mcp-server"
+            ) from None
 
     def state(self, server_id: str) -> str:
         """Return ``connected``, what went wrong last, or an empty string for a server not in use."""
@@ -178,6 +180,7 @@ class Connections:
                 raise ToolError(
                     f"The MCP server {name!r} of {tool.name} was removed.",
                     remedy(Do.ADD_MCP_SERVER),
+                    page="mcp-server",
                 )
             self._known[server_id] = known
         return known
@@ -211,9 +214,14 @@ class Connections:
         try:
             while not (future.done() or cancel.cancelled):
                 if time.monotonic() > end:
-                    raise ToolError("The thread of the MCP servers hangs; restart the kernel.")
+                    raise ToolError(
+                        "The thread of the MCP servers hangs; restart the kernel.",
+                        page="mcp-server",
+                    )
                 if not thread.is_alive():
-                    raise ToolError("The MCP servers were closed during the call.")
+                    raise ToolError(
+                        "The MCP servers were closed during the call.", page="mcp-server"
+                    )
                 _pass_on(said, sink, 0.1)  # short waits: the stop button must reach us
         except BaseException:
             future.cancel()
@@ -225,7 +233,9 @@ class Connections:
         try:
             return future.result()
         except CancelledError:
-            raise ToolError("The MCP servers were closed during the call.") from None
+            raise ToolError(
+                "The MCP servers were closed during the call.", page="mcp-server"
+            ) from None
 
     def _running(self) -> LoopThread:
         """Return the loop's thread, started if need be (also after a fork)."""
@@ -357,6 +367,7 @@ def _load() -> None:
         raise ToolError(
             "MCP servers need the package mcp, 2.3 or newer.",
             remedy(Do.INSTALL_PACKAGES, "mcp>=2.3,<3"),
+            page="library-missing",
         )
 
 

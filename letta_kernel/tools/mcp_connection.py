@@ -287,7 +287,7 @@ class Connection:
         text = f"The MCP server {self.server.name!r} {what}"
         for secret, reference in self._secrets.items():
             text = text.replace(secret, reference)
-        return ToolError(shorten_line(plain_text(text, 2_000)), *remedies)
+        return ToolError(shorten_line(plain_text(text, 2_000)), *remedies, page="mcp-server")
 
     async def _asked(self, answer: Awaitable[T], limit: float) -> T:
         """Wait for an answer, and turn what goes wrong into one line."""

@@ -141,7 +141,9 @@ class StdioServer:
         else:
             found = shutil.which(program, path=self._environment.get("PATH"))
         if found is None:
-            raise ToolError(f"cannot be started: there is no program {program!r}")
+            raise ToolError(
+                f"cannot be started: there is no program {program!r}", page="mcp-server"
+            )
         options: dict[str, Any] = {}
         if os.name == "posix":
             options["start_new_session"] = True  # the stop button's signal must not reach it
@@ -158,7 +160,7 @@ class StdioServer:
             )
         except (OSError, ValueError) as error:
             said = getattr(error, "strerror", None) or str(error)
-            raise ToolError(f"cannot be started: {said}") from None
+            raise ToolError(f"cannot be started: {said}", page="mcp-server") from None
 
     async def _listen(self, stdout: Any, inward: Any) -> None:
         """Pass on each line that is a message."""

@@ -29,6 +29,8 @@ class StaleToolError(ToolError):
         Whether its name is, so that nobody can mean it any more.
     """
 
+    page = "tool-stale"
+
     def __init__(self, text: str, *, gone: bool = False) -> None:
         super().__init__(text)
         self.gone = gone

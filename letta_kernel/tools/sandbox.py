@@ -274,7 +274,10 @@ class Sandbox:
 
     def _start(self) -> None:
         if sys.platform == "win32":
-            raise ToolError("the sandbox needs Linux or macOS; run the cell that defines the tool")
+            raise ToolError(
+                "the sandbox needs Linux or macOS; run the cell that defines the tool",
+                page="sandbox-missing",
+            )
         ours, theirs = socket.socketpair()
         path = [isolation.own_path(), [entry or os.getcwd() for entry in sys.path]]
         process = subprocess.Popen(
@@ -305,7 +308,7 @@ class Sandbox:
             said = (process.communicate()[1] or b"").decode(errors="replace").strip()
             ours.close()
             last = said.splitlines()[-1] if said else "it gave no reason"
-            raise ToolError(f"the sandbox did not start: {last}")
+            raise ToolError(f"the sandbox did not start: {last}", page="sandbox-missing")
         if process.stderr is not None:
             process.stderr.close()
         ours.settimeout(None)

@@ -48,6 +48,8 @@ _NO_SCALAR = re.compile(r"[&*!\[{%@`]")  # anchors, tags, lists and the like
 class SkillError(LettaError):
     """A skill that cannot be one, or a file that it has not; one line."""
 
+    page = "skill"
+
 
 @dataclass(frozen=True, slots=True)
 class Skill:

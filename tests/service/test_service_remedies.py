@@ -42,6 +42,7 @@ EXAMPLES: dict[Do, tuple[str, ...]] = {
     Do.SEE_TIMELINE: (),
     Do.RETURN_TO: ("branch-1f0a9c3d",),
     Do.FORK_FROM: ("step-1f0a9c3d",),
+    Do.READ_PAGE: ("store-newer",),
 }
 # What a person at that door cannot type.
 FOREIGN = {

@@ -114,7 +114,7 @@ def parse(text: str, name: str, first_line: int = 1) -> Script:
         answers[-1].append(move)
     if not answers:
         raise InvalidInputError(
-            f"The script {name!r} has no moves: write a line such as  say: Hello."
+            f"The script {name!r} has no moves: write a line such as  say: Hello.", page="script"
         )
     return Script(name, tuple(map(tuple, answers)))
 
@@ -157,7 +157,8 @@ def _move(line: int, block: str) -> Move:
         word = re.split(r"[\s:(]", block, maxsplit=1)[0]
         raise InvalidInputError(
             f"Line {line} is no move: {_short(block)!r}.{nearest(word.casefold(), WORDS)} A move begins with "
-            f"{', '.join(WORDS[:-1])} or {WORDS[-1]}; indent a line that goes on with the one above."
+            f"{', '.join(WORDS[:-1])} or {WORDS[-1]}; indent a line that goes on with the one above.",
+            page="script",
         )
     word, rest = match[1].casefold(), match["rest"]
     bare = rest.removeprefix(":").strip()
@@ -184,7 +185,9 @@ def _move(line: int, block: str) -> Move:
 
 def _given(line: int, word: str, text: str) -> str:
     if not text.strip():
-        raise InvalidInputError(f"Line {line}: {word} what? Write  {word}: some words.")
+        raise InvalidInputError(
+            f"Line {line}: {word} what? Write  {word}: some words.", page="script"
+        )
     return text.strip()
 
 
@@ -192,7 +195,8 @@ def _seconds(line: int, text: str) -> float:
     found = _TIME.fullmatch(text)
     if found is None or float(found[1]) > _LONGEST_WAIT:
         raise InvalidInputError(
-            f"Line {line}: wait takes seconds, such as  wait: 2  ({_LONGEST_WAIT:.0f} at most)."
+            f"Line {line}: wait takes seconds, such as  wait: 2  ({_LONGEST_WAIT:.0f} at most).",
+            page="script",
         )
     return float(found[1])
 
@@ -204,14 +208,17 @@ def _kind(line: int, kind: str) -> ErrorKind:
     kinds = get_args(ErrorKind)
     raise InvalidInputError(
         f"Line {line}: a call cannot fail as {_short(kind)!r}.{nearest(kind, kinds)} "
-        f"Kinds are {', '.join(kinds)}; without one, write  fail: some words."
+        f"Kinds are {', '.join(kinds)}; without one, write  fail: some words.",
+        page="script",
     )
 
 
 def _call(line: int, text: str) -> Call:
     match = _CALL.fullmatch(text)
     if match is None:
-        raise InvalidInputError(f"Line {line}: write a call as  call: name(argument=value).")
+        raise InvalidInputError(
+            f"Line {line}: write a call as  call: name(argument=value).", page="script"
+        )
     name, given = match["name"], match["given"].strip()
     if not given:
         return Call(line, name)
@@ -229,7 +236,8 @@ def _call(line: int, text: str) -> Call:
     except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError):
         raise InvalidInputError(
             f"Line {line}: {_short(text)!r} is no call. Its arguments are plain values, as in "
-            f'call: {name}(text="some words", number=3).'
+            f'call: {name}(text="some words", number=3).',
+            page="script",
         ) from None
     return Call(line, name, values, named)
 
@@ -240,7 +248,8 @@ def _expect(line: int, text: str) -> Expect:
     if match is None or where not in WHERE or verb not in _CHECKS or not match[3].strip():
         raise InvalidInputError(
             f"Line {line} is no check: {_short(text)!r}. Write  expect last contains: some words  (or lacks; "
-            "last, system or conversation), or  expect tools include: name, name."
+            "last, system or conversation), or  expect tools include: name, name.",
+            page="script",
         )
     wanted = match[3].strip()
     texts = wanted.replace(",", " ").split() if where == "tools" else [_unquoted(wanted)]

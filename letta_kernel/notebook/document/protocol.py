@@ -16,6 +16,8 @@ TEXT = 20_000
 class DocumentError(LettaError):
     """The notebook could not be read or changed; nothing was changed unless the text says so."""
 
+    page = "notebook-page"
+
 
 class ChangedError(DocumentError):
     """A cell is not any more what the change was made for; nothing was changed."""

@@ -221,7 +221,7 @@ class PanelConnections:
             context = self._kernel.context(one.comm.comm_id)
             return {"result": rpc.answer(context, str(data["method"]), params)}
         except LettaError as error:
-            kind, text = type(error).__name__, error.in_words(WORDS)
+            kind, text = type(error).__name__, error.told(WORDS)
         except Exception as error:
             self._kernel.last_error = details(error)
             line = str(error).partition("\n")[0]

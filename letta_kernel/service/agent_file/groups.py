@@ -70,7 +70,8 @@ def groups_of(
     by_id = {one.id: made for one, made in zip(file.agents, imports, strict=True) if one.id}
     if file.groups and len(by_id) < len(file.agents):
         raise InvalidInputError(
-            "The agents of an agent file with groups need ids of their own, each another one."
+            "The agents of an agent file with groups need ids of their own, each another one.",
+            page="agent-file",
         )
     names = {one: made.state.id for one, made in by_id.items()}
     found = []
@@ -79,7 +80,9 @@ def groups_of(
         if group is None:
             continue
         if one.id in names:
-            raise InvalidInputError(f"The agent file has two things with the id {quoted(one.id)}.")
+            raise InvalidInputError(
+                f"The agent file has two things with the id {quoted(one.id)}.", page="agent-file"
+            )
         if one.id:
             names[one.id] = group.id
         found.append(group)
@@ -131,7 +134,8 @@ def _group(
     except ValidationError as error:
         first = error.errors()[0]
         raise InvalidInputError(
-            f"A group of the agent file is wrong at {first['loc'][0]}: {first['msg']}."
+            f"A group of the agent file is wrong at {first['loc'][0]}: {first['msg']}.",
+            page="agent-file",
         ) from None
 
 
@@ -141,7 +145,8 @@ def _tend(found: Sequence[Group], imports: Mapping[str, ImportedAgent]) -> None:
     everyone = [agent_id for one in asleep for agent_id in one.everyone]
     if len(set(everyone)) < len(everyone):
         raise InvalidInputError(
-            "In the agent file an agent tidies the memory of two, or of one that tidies another's memory."
+            "In the agent file an agent tidies the memory of two, or of one that tidies another's memory.",
+            page="agent-file",
         )
     for one in asleep:
         for agent_id in one.agent_ids:

@@ -182,17 +182,19 @@ def parse(data: Any) -> AgentFile:
             break
         data = _json(data)
     if not isinstance(data, dict):
-        raise InvalidInputError("This is no agent file: it is not a JSON object.")
+        raise InvalidInputError(
+            "This is no agent file: it is not a JSON object.", page="agent-file"
+        )
     _measure(data)
     if "agents" not in data and not ("core_memory" in data or "llm_config" in data):
-        raise InvalidInputError("This is no agent file: it has no agents.")
+        raise InvalidInputError("This is no agent file: it has no agents.", page="agent-file")
     try:
         return AgentFile.model_validate(data if "agents" in data else from_legacy(data))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(step) for step in first["loc"])
         raise InvalidInputError(
-            f"The agent file is wrong at {where[:200]}: {first['msg']}."
+            f"The agent file is wrong at {where[:200]}: {first['msg']}.", page="agent-file"
         ) from None
 
 
@@ -204,14 +206,17 @@ def stays_here(model: str | None) -> bool:
 def _json(data: str | bytes | bytearray) -> Any:
     if len(data) > MAX_BYTES:
         raise InvalidInputError(
-            f"An agent file may have {MAX_BYTES:,} bytes; this has {len(data):,}."
+            f"An agent file may have {MAX_BYTES:,} bytes; this has {len(data):,}.",
+            page="agent-file",
         )
     try:
         return json.loads(data)
     except RecursionError:
-        raise InvalidInputError("The agent file is nested too deeply.") from None
+        raise InvalidInputError("The agent file is nested too deeply.", page="agent-file") from None
     except ValueError as error:
-        raise InvalidInputError(f"This is no agent file: it is no JSON ({error}).") from None
+        raise InvalidInputError(
+            f"This is no agent file: it is no JSON ({error}).", page="agent-file"
+        ) from None
 
 
 def _measure(data: Any) -> None:
@@ -230,11 +235,13 @@ def _measure(data: Any) -> None:
             elif isinstance(item, list):
                 below.extend(item)
         if values > MAX_VALUES or characters > MAX_BYTES:
-            raise InvalidInputError("The agent file holds too much.")
+            raise InvalidInputError("The agent file holds too much.", page="agent-file")
         if not below:
             return
         level = below
-    raise InvalidInputError(f"The agent file is nested more than {MAX_DEPTH} levels deep.")
+    raise InvalidInputError(
+        f"The agent file is nested more than {MAX_DEPTH} levels deep.", page="agent-file"
+    )
 
 
 def from_legacy(data: dict[str, Any]) -> dict[str, Any]:
@@ -321,5 +328,6 @@ def _numbered(data: dict[str, Any], key: str) -> list[dict[str, Any]]:
 def _list_of(items: Any, kind: type, key: str) -> None:
     if not isinstance(items, list) or not all(isinstance(item, kind) for item in items):
         raise InvalidInputError(
-            f"The agent file is wrong at {key}: it is no list of the right things."
+            f"The agent file is wrong at {key}: it is no list of the right things.",
+            page="agent-file",
         )

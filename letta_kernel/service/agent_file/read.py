@@ -83,7 +83,8 @@ def imported_agent(
     labels = [block.label for block in own]
     if len(set(labels)) < len(labels):
         raise InvalidInputError(
-            f"The agent {quoted(agent.name)} of the file has two blocks of one label."
+            f"The agent {quoted(agent.name)} of the file has two blocks of one label.",
+            page="agent-file",
         )
     known = {tool.id: tool for tool in file.tools}
     attached = [named(known, one, "tool") for one in agent.tool_ids or ()]
@@ -120,7 +121,8 @@ def passages_of(given: list[FilePassage]) -> list[Passage]:
         while at is not None and at not in clear:
             if at in path or at >= len(given):
                 raise InvalidInputError(
-                    f"The agent file's passage {number} is superseded by one that cannot do so."
+                    f"The agent file's passage {number} is superseded by one that cannot do so.",
+                    page="agent-file",
                 )
             path.add(at)
             at = given[at].superseded_by
@@ -137,7 +139,8 @@ def named(known: dict[str, Any], wanted: str, kind: str) -> Any:
         return known[wanted]
     except KeyError:
         raise InvalidInputError(
-            f"The agent file names a {kind} {quoted(wanted)} that it does not hold."
+            f"The agent file names a {kind} {quoted(wanted)} that it does not hold.",
+            page="agent-file",
         ) from None
 
 
@@ -273,7 +276,8 @@ def _history(agent: FileAgent) -> tuple[list[Message], list[Message], list[Messa
     parts = (part for entry in entries if isinstance(entry.content, list) for part in entry.content)
     if (images := sum(part.get("type") == "image" for part in parts)) > MAX_IMAGES:
         raise InvalidInputError(
-            f"The agent {quoted(agent.name)} of the file has {images:,} images; it may have {MAX_IMAGES:,}."
+            f"The agent {quoted(agent.name)} of the file has {images:,} images; it may have {MAX_IMAGES:,}.",
+            page="agent-file",
         )
     by_id = {entry.id: entry for entry in entries if entry.id}
     sight = [by_id[one] for one in dict.fromkeys(agent.in_context_message_ids) if one in by_id]

@@ -307,5 +307,7 @@ def _check_installed() -> None:
             found = None
         if found is None:
             raise InvalidInputError(
-                "OpenTelemetry is not installed.", remedy(Do.INSTALL_EXTRA, "otel")
+                "OpenTelemetry is not installed.",
+                remedy(Do.INSTALL_EXTRA, "otel"),
+                page="library-missing",
             )

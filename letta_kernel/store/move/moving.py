@@ -161,7 +161,8 @@ def _check_free(source: End, look: Look) -> None:
     if unsealed:
         raise StoreError(
             "The secrets of this project are not encrypted yet, because their key could not be kept: set"
-            " LETTA_SECRET_KEY to a long text that nobody guesses, then move."
+            " LETTA_SECRET_KEY to a long text that nobody guesses, then move.",
+            page="secret-key",
         )
     with source.reading() as tx:
         look(tx)
