@@ -27,7 +27,7 @@ from letta_kernel.errors import (
     ToolError,
 )
 from letta_kernel.models.base import ModelError
-from letta_kernel.remedies import Remedy
+from letta_kernel.remedies import SAYS_ALL, Remedy
 from letta_kernel.server.encoded_slashes import restored
 from letta_kernel.server.remedies import WORDS
 
@@ -174,7 +174,8 @@ def told(scope: Mapping[str, Any], status: int, detail: Any, page: str = "") -> 
     page : of `letta_kernel.troubles`, which tells more.
     """
     if not _OPENAI.search(scope["path"]):
-        return {"detail": detail, "page": page} if page else {"detail": detail}
+        named = {"page": page} if page and page not in SAYS_ALL else {}
+        return {"detail": detail, **named}
     if not isinstance(detail, str):
         detail = "; ".join(f"{'.'.join(one['loc'])}: {one['msg']}" for one in detail)
     return openai_error(

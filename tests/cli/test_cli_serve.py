@@ -124,7 +124,10 @@ def tokens_of_the_project_hold_at_each(cli: Cli, urls: list[str]) -> None:
         assert httpx.get(f"{url}/v1/agents", headers=headers, timeout=60).status_code == 200
         refused = httpx.post(f"{url}/v1/agents", headers=headers, json={}, timeout=60)
         assert refused.status_code == 403
-        assert refused.json() == {"detail": "This token may read, not write."}
+        assert refused.json() == {
+            "detail": "This token may read, not write.",
+            "page": "not-allowed",
+        }
     bound = cli.json("token", "new", "ada's", "--rights", "talk", "--agent", "ada")
     assert bound["token"].startswith("lk-")
     assert bound["rights"] == "talk"

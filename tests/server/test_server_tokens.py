@@ -298,7 +298,10 @@ def test_to_talk_is_not_to_choose_the_model(field: Field) -> None:
     ):
         answer = field.web.post(path, headers=talks, json=asked)
         assert answer.status_code == 403, answer.text
-        assert answer.json() == {"detail": "This token may talk, not write."}
+        assert answer.json() == {
+            "detail": "This token may talk, not write.",
+            "page": "not-allowed",
+        }
     with field.socket(talks, "bob") as socket:
         socket.recv(90)
         socket.send('{"type": "send", "id": "1", "text": "Hi", "model": "demo"}')

@@ -106,7 +106,10 @@ def test_one_token_has_its_share_and_the_owner_the_rest(field: Field) -> None:
         until(lambda: len(field.scripted.requests) == heard + 2)
         busy = field.web.post(f"/v1/conversations/{threads[2]}/messages", headers=who, json=asked)
         assert (busy.status_code, busy.headers["retry-after"]) == (429, "1")
-        assert busy.json() == {"detail": "2 streams go on with this token, as many as may."}
+        assert busy.json() == {
+            "detail": "2 streams go on with this token, as many as may.",
+            "page": "server-busy",
+        }
         words = {"model": "bob", "messages": [{"role": "user", "content": "x"}]}
         busy = field.web.post("/v1/chat/completions", headers=who, json=words)
         assert busy.status_code == 429
@@ -204,7 +207,8 @@ def test_while_the_store_is_not_to_be_had_nobody_queues_and_strangers_learn_noth
                 answer = field.web.get("/v1/agents", headers={"Authorization": f"Bearer {token}"})
                 assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
                 assert answer.json() == {
-                    "detail": "The tokens cannot be read now: try again later."
+                    "detail": "The tokens cannot be read now: try again later.",
+                    "page": "store-in-use",
                 }
         finally:
             lock.release()
