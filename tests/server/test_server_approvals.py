@@ -34,7 +34,8 @@ def test_approval_and_denial(server: Server) -> None:
             "code": "PENDING_APPROVAL",
             "message": ANY,
             "pending_request_id": request.id,
-        }
+        },
+        "page": "approval-waiting",
     }
     call_id = request.tool_calls[0].tool_call_id
     with pytest.raises(BadRequestError, match="Invalid tool call IDs"):
