@@ -24,7 +24,7 @@ class LettaError(Exception):
     """
 
     words: Words = PLAIN  # those of the door it comes through
-    page: str = "went-wrong"
+    page: str = ""
 
     def __init__(self, text: str = "", *remedies: Remedy, page: str = "") -> None:
         super().__init__(text)

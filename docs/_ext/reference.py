@@ -1,8 +1,7 @@
 """Writes the reference from the code while the site is built: nothing of it is kept by hand.
 
-A page says ``<!-- made: NAME -->`` where one of `MADE` goes. The tutorials are the notebooks, the pages of errors
-are `letta_kernel.troubles`, and ``llms.txt``
-lists every page for programs that read.
+A page says ``<!-- made: NAME -->`` where one of `MADE` goes. The tutorials are the notebooks, the pages of
+errors are `letta_kernel.troubles`, and ``llms.txt`` lists every page for programs that read.
 """
 
 from __future__ import annotations

@@ -219,7 +219,9 @@ class LettaAgent:
             yield from self._stop("error", error)
         except Exception as error:  # a bug of ours must not leave the run open
             log.exception("run %s failed", self.journal.run.id)
-            yield from self._stop("error", LettaError(f"{type(error).__name__}: {error}"))
+            yield from self._stop(
+                "error", LettaError(f"{type(error).__name__}: {error}", page="went-wrong")
+            )
 
     def _cancelled(self) -> Turn:
         if self._cancel.why:
@@ -335,9 +337,17 @@ class LettaAgent:
     def _answered(self, work: OpenStep, reply: Reply, nudged: bool) -> After:
         """Decide what a reply without tool calls means: event to add, stop reason, error."""
         if reply.finish_reason == "length":
-            return _failed("max_tokens_exceeded", "The answer was cut at the model's output limit.")
+            return _failed(
+                "max_tokens_exceeded",
+                "The answer was cut at the model's output limit.",
+                "limit-reached",
+            )
         if reply.finish_reason == "content_filter":
-            return _failed("llm_api_error", "The provider's content filter stopped the answer.")
+            return _failed(
+                "llm_api_error",
+                "The provider's content filter stopped the answer.",
+                "content-filter",
+            )
         missing = self.calls.missing_before_exit()
         if missing and not nudged:
             self.calls.due = missing
@@ -345,11 +355,13 @@ class LettaAgent:
             return work.event("tool_rule", text), None, None
         if not reply.text.strip():
             if nudged:
-                return _failed("no_tool_call", f"{self.model.name} gave no answer; ask again.")
+                return _failed(
+                    "no_tool_call", f"{self.model.name} gave no answer; ask again.", "no-answer"
+                )
             return work.event("no_answer", prompts.NO_ANSWER), None, None
         if self.form is not None and (problem := self.form.problem(reply.text)):
             if self.caller.format != self.form.format:
-                return None, "invalid_llm_response", LettaError(problem)
+                return None, "invalid_llm_response", LettaError(problem, page="answer-form")
             self.caller.format = self.form.at_once
             text = f"{problem} {prompts.ANSWER_AGAIN}"
             return work.event("response_format", text), None, None
@@ -495,8 +507,8 @@ class LettaAgent:
         return self._ended
 
 
-def _failed(reason: StopReason, text: str) -> After:
-    return None, reason, LettaError(text)
+def _failed(reason: StopReason, text: str, page: str) -> After:
+    return None, reason, LettaError(text, page=page)
 
 
 def _line(error: LettaError | None) -> str | None:

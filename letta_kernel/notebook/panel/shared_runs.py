@@ -69,7 +69,12 @@ class SharedRuns:
             except LettaError as error:
                 told.fail(error)
             except Exception as error:  # nobody else would hear of it
-                told.fail(LettaError(f"{ref}: something went wrong here ({type(error).__name__})."))
+                told.fail(
+                    LettaError(
+                        f"{ref}: something went wrong here ({type(error).__name__}).",
+                        page="went-wrong",
+                    )
+                )
             finally:
                 events.close()
                 told.leave()
@@ -78,9 +83,13 @@ class SharedRuns:
         threading.Thread(target=work, name="letta-shared", daemon=True).start()
         if not begun.wait(_BEGIN):
             told.ending.set()
-            raise LettaError(f"{ref}: its server did not begin a run in time; try again.")
+            raise LettaError(
+                f"{ref}: its server did not begin a run in time; try again.", page="shared-agents"
+            )
         if not told.run_id:
-            raise told.error or LettaError(f"{ref}: its server did not begin a run.")
+            raise told.error or LettaError(
+                f"{ref}: its server did not begin a run.", page="shared-agents"
+            )
         return told.run_id
 
     def stop(self, run_id: str) -> bool:
