@@ -446,6 +446,7 @@ def test_completion(cli: Cli) -> None:
         "letta-kernel memory show ada p": {"persona"},
         "letta-kernel tool detach ada archival_memory_s": {"archival_memory_search"},
         "letta-kernel model set ada dem": {"demo"},
+        "letta-kernel help store-n": {"store-newer"},
         "letta-kernel memory show amos to": {"to\\ do/it"},
         "letta-kernel memory show amos 'to": {"to do/it"},
     }.items():
@@ -457,6 +458,16 @@ def test_completion(cli: Cli) -> None:
         )
         assert set(done.stdout.splitlines()) == offered, line
         assert done.stderr == ""
+
+
+def test_an_error_ends_with_a_name_that_help_explains(cli: Cli) -> None:
+    line = cli.fails("agent", "show", "ada")
+    assert line.endswith("(letta-kernel help no-agent)\n")
+    assert "There is no agent here yet [no-agent]" in cli.out("help", "no-agent")
+    assert cli.json("help", "no-agent")["name"] == "no-agent"
+    assert "no-agent\tThere is no agent here yet\n" in cli.out("help")
+    assert "Did you mean 'no-agent'?" in cli.fails("help", "no-agnt")
+    assert "letta-kernel send --help" in cli.fails("help", "send")
 
 
 def test_what_a_model_wrote_cannot_command_the_terminal(cli: Cli, tmp_path: Path) -> None:

@@ -111,7 +111,7 @@ def test_what_the_model_took_back_is_not_in_the_pipe(scripted: ScriptedServer, c
 def test_a_failed_run_is_one(scripted: ScriptedServer, cli: Cli) -> None:
     with_bell(cli)
     scripted.fault(401, message="bad key", times=5)
-    cli.fails("send", "ada", "Hello")
+    assert cli.fails("send", "ada", "Hello").endswith("(letta-kernel help key-refused)\n")
     cli.fails("send", "nobody", "Hello")
     cli.fails("send", "ada", " ")
 

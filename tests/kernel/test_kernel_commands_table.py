@@ -30,3 +30,13 @@ def test_a_command_that_is_added_is_in_the_notebook(notebook: Notebook) -> None:
     assert "Hello ada" in notebook.run("%agent greet ada").text
     assert "HELLO ADA" in notebook.run("%agent greet ada --loud").text
     assert "Did you mean 'greet'?" in notebook.run("%agent gret ada").text
+
+
+def test_an_error_ends_with_a_name_that_help_explains(notebook: Notebook) -> None:
+    ran = notebook.run("%agent memory")
+    assert ran.evalue.endswith("(%agent help no-agent)")
+    assert "There is no agent here yet [no-agent]" in notebook.run("%agent help no-agent").stdout
+    assert notebook.complete("%agent help store-n") == ["store-newer"]
+    assert "Did you mean 'store-newer'?" in notebook.run("%agent help stor-newer").evalue
+    raised = notebook.run("import letta_kernel\nletta_kernel.tool(3)")
+    assert "(letta-kernel help tool-definition)" in raised.text

@@ -135,6 +135,7 @@ def test_a_refused_key_names_the_variable(notebook: Notebook, server: ScriptedSe
     assert (ran.status, ran.ename) == ("error", "AgentError")
     assert "OPENAI_API_KEY" in ran.evalue
     assert "OPENAI_API_KEY" in ran.run["footer"]["error"]
+    assert ran.run["footer"]["error"].endswith("(%agent help key-refused)")
     assert len(ran.traceback) == 1
     assert "\n" not in ran.traceback[0]
     history = notebook.run("%agent history")

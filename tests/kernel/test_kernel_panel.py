@@ -86,7 +86,7 @@ def test_a_busy_cell_does_not_hold_up_answers(
         "block.write", agent="busy", label="human", value="Kim", expected_version=block["version"]
     )
     assert written["value"] == "Kim"
-    with pytest.raises(PanelFailure, match="ConflictError"):
+    with pytest.raises(PanelFailure, match=r"ConflictError: .*\(%agent help changed-meanwhile\)$"):
         panel.ask("block.write", agent="busy", label="human", value="Lee", expected_version=1)
     notebook.interrupt()
     assert notebook.finish(request).ename == "KeyboardInterrupt"
