@@ -84,6 +84,7 @@ def test_the_wheel_carries_package_kernelspec_and_extension(wheel: Path) -> None
     assert {"letta_kernel/__init__.py", "letta_kernel/kernelspec/kernel.json"} <= carried
     assert "letta_kernel/display/static/ui.js" in carried  # what widgets draw with
     assert "letta_kernel/py.typed" in carried
+    assert "letta_kernel/troubles.md" in carried
     data = data_of(wheel)
     kernels = f"{data}/share/jupyter/kernels/letta"
     extension = f"{data}/{LAB}"
