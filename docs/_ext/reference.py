@@ -280,13 +280,14 @@ def _notebooks() -> None:
         # One that was never executed does not say what its cells are written in.
         notebook["metadata"]["language_info"] = {"name": "python", "pygments_lexer": "ipython3"}
         up = "../" * (len(place.parts) + 1)
+        beside = f"notebooks/{place.parent.as_posix()}/"  # solutions and data are no pages
         exercises = False  # shown as a student opens them, however they were executed
         for cell in notebook["cells"]:
             exercises = exercises or cell.get("id") == "exercises"
             if exercises and cell["cell_type"] == "code":
                 cell.update(outputs=[], execution_count=None)
             text = "".join(cell["source"])
-            text = re.sub(r"\[([^]]+)\]\(solutions/[^)]+\)", r"`notebooks/course/\1`", text)
+            text = re.sub(r"\[[^]]+\]\(((?:solutions|data)/[^)]+)\)", rf"`{beside}\1`", text)
             cell["source"] = re.sub(r"\]\((?:\.\./)+docs/", f"]({up}", text)
         (TUTORIALS / place).parent.mkdir(parents=True, exist_ok=True)
         (TUTORIALS / place).write_text(json.dumps(notebook), "utf-8")
