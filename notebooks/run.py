@@ -21,7 +21,7 @@ from nbclient.exceptions import CellExecutionError
 from traitlets.config import Config
 
 # Where client and kernel can, they encrypt what they say; the kernel warns otherwise.
-_ENCRYPTED = Config({"KernelManager": {"transport_encryption": "auto"}})
+ENCRYPTED = Config({"KernelManager": {"transport_encryption": "auto"}})
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -56,7 +56,7 @@ def run(path: Path, kernel: str, timeout: int, save: Path | None) -> int:
         kernel_name=kernel,
         timeout=timeout,
         store_widget_state=False,
-        config=_ENCRYPTED,
+        config=ENCRYPTED,
         resources={"metadata": {"path": str(path.parent.resolve())}},
         on_cell_start=lambda cell, cell_index: show_source(cell),
         on_cell_executed=lambda cell, cell_index, execute_reply: show_outputs(cell),
@@ -84,14 +84,18 @@ def show_source(cell: Any) -> None:
 def show_outputs(cell: Any) -> None:
     """Print what came of a cell, as plain text."""
     for output in cell.get("outputs", []):
-        if output.output_type == "stream":
-            text = output.text
-        elif output.output_type == "error":
-            text = "\n".join(output.traceback)
-        else:
-            text = output.data.get("text/plain", "")
+        text = text_of(output)
         if text.strip():
             print(text.rstrip("\n"), flush=True)
+
+
+def text_of(output: Any) -> str:
+    """Return an output as plain text; empty if it has none."""
+    if output.output_type == "stream":
+        return str(output.text)
+    if output.output_type == "error":
+        return "\n".join(output.traceback)
+    return str(output.data.get("text/plain", ""))
 
 
 if __name__ == "__main__":
