@@ -3,7 +3,7 @@
 .DEFAULT_GOAL := help
 # Where it is set every process of the tests, some thousands, would compile all modules anew.
 unexport PYTHONDONTWRITEBYTECODE
-.PHONY: help demo lab test test-long test-oldest test-collaboration test-hub test-deployment release-check docs check lint types-elsewhere front-end-test rewritten bench clean chromium postgresql pgbouncer deployment
+.PHONY: help demo lab test test-long test-oldest test-collaboration test-hub test-deployment release-check docs pictures check lint types-elsewhere front-end-test rewritten bench clean chromium postgresql pgbouncer deployment
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -37,6 +37,7 @@ help:
 	@echo 'make release-check       build wheel and sdist, try them on each Python in PATH, old and new dependencies'
 	@echo 'make check ROOM=store    style, types and one room'
 	@echo 'make docs    build the documentation into docs/_build/html'
+	@echo 'make pictures            take the screenshots of the pages, and draw their plots, anew'
 	@echo 'make bench   run the benchmarks'
 	@echo 'make clean   remove what make has made, .venv included'
 
@@ -62,6 +63,10 @@ test: $(VENV)/installed-test chromium postgresql
 # The site, in docs/_build/html. Warnings are errors. Notebooks that no test has executed before are executed now.
 docs: $(VENV)/packages-docs
 	$(PY) -m sphinx -q -n -W --keep-going -j auto -b html docs docs/_build/html
+
+# Of the real JupyterLab. `ARGS=panel` makes some of them.
+pictures: $(VENV)/installed-test chromium
+	$(PY) docs/pictures/make.py $(ARGS)
 
 # The store and its faults with the rows in PostgreSQL, of which the tests start a server of their own.
 test-postgres: $(VENV)/installed-test postgresql

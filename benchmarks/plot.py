@@ -1,8 +1,8 @@
 """Draws the documentation's figures from the benchmarks' own output.
 
-python benchmarks/step.py --json | python benchmarks/plot.py step notebooks/pictures/step.png
-python benchmarks/scale.py --json | python benchmarks/plot.py scale notebooks/pictures/scale.png
-python benchmarks/server.py --json | python benchmarks/plot.py server notebooks/pictures/server.png
+python benchmarks/step.py --json | python benchmarks/plot.py step docs/pictures/step.png
+python benchmarks/scale.py --json | python benchmarks/plot.py scale docs/pictures/scale.png
+python benchmarks/server.py --json | python benchmarks/plot.py server docs/pictures/server.png
 """
 
 from __future__ import annotations

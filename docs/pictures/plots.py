@@ -1,7 +1,8 @@
-"""Makes the pictures of docs/how-to/plots.md: `python docs/pictures/plots.py`, without a key or a network."""
+"""Makes the pictures of docs/how-to/plots.md: `make pictures`, without a key or a network."""
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import tempfile
@@ -11,6 +12,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parents[1] / "tests"))
 
+from images import write  # noqa: E402
 from scripted_server import ScriptedServer  # noqa: E402
 
 Call = tuple[str, dict[str, str]]
@@ -47,7 +49,7 @@ def _usage(calls: int, long: bool) -> dict[str, object]:
             "prompt_tokens_details": cached}  # fmt: skip
 
 
-def main() -> None:
+def make() -> None:
     """Talk to an agent on a model that says what it is told, and draw what came of it."""
     warnings.simplefilter("ignore")  # the model is on no list
     with ScriptedServer() as model, tempfile.TemporaryDirectory() as home:
@@ -77,8 +79,10 @@ def main() -> None:
             ("retrieval", "Which colour has the boat?"),
         ):  # fmt: skip
             figure = ada.plot(what, query)
-            figure.savefig(HERE / f"plot-{what}.png", dpi=150, facecolor="white")
+            drawn = io.BytesIO()
+            figure.savefig(drawn, dpi=150, facecolor="white")
+            write(drawn.getvalue(), HERE / f"plot-{what}.png")
 
 
 if __name__ == "__main__":
-    main()
+    make()
