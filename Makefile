@@ -37,7 +37,7 @@ help:
 	@echo 'make release-check       build wheel and sdist, try them on each Python in PATH, old and new dependencies'
 	@echo 'make check ROOM=store    style, types and one room'
 	@echo 'make docs    build the documentation into docs/_build/html'
-	@echo 'make pictures            take the screenshots of the pages, and draw their plots, anew'
+	@echo 'make pictures            make screenshots, plots and the moving picture anew'
 	@echo 'make bench   run the benchmarks'
 	@echo 'make clean   remove what make has made, .venv included'
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
+from xml.etree import ElementTree
 
 import pytest
 
@@ -96,3 +98,17 @@ def test_a_picture_changed_by_hand_or_of_nothing_is_told(
     (project / "lab.ts").unlink()
     with pytest.raises(FileNotFoundError, match=r"shows \*\.ts"):
         faults(project, monkeypatch, make=True)
+
+
+@pytest.mark.parametrize("file", table.MOVING.files)
+def test_the_moving_picture_is_small_and_stands_still_where_motion_is_not_wanted(file: str) -> None:
+    drawn = (ROOT / file).read_text("utf-8")
+    assert len(drawn) < 300_000
+    assert "@media (prefers-reduced-motion:reduce){*{animation:none!important}}" in drawn
+    told = ElementTree.fromstring(drawn)
+    assert told.attrib["role"] == "img"
+    assert all(told.findtext(f"{{http://www.w3.org/2000/svg}}{name}") for name in ("title", "desc"))
+    for shown in ("core_memory_append", "→ 10", "Letta kernel 2", "%agent rewind --steps 5"):
+        assert shown in drawn
+    # A picture in a page may load nothing.
+    assert not re.search(r"href|@import|url\((?!#)", drawn)

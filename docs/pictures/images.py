@@ -34,9 +34,9 @@ def write(picture: bytes, path: Path) -> None:
 
 def palette_of(picture: Image.Image) -> list[tuple[int, int, int]]:
     """Return colours for a palette: the commonest as they are, and others far from each other."""
-    counted = picture.getcolors(picture.width * picture.height) or []
-    common = [colour for _, colour in sorted(counted, reverse=True)[:_COMMON]]
+    colours, counts = np.unique(np.asarray(picture).reshape(-1, 3), axis=0, return_counts=True)
+    common = [(int(r), int(g), int(b)) for r, g, b in colours[np.argsort(-counts)[:_COMMON]]]
     others = picture.quantize(_COLOURS - len(common), method=Image.Quantize.MAXCOVERAGE)
     values = others.getpalette() or []
-    groups = zip(values[::3], values[1::3], values[2::3], strict=True)
-    return [*common, *list(groups)[: _COLOURS - len(common)]]
+    places = range(0, min(len(values), 3 * (_COLOURS - len(common))), 3)
+    return [*common, *((values[at], values[at + 1], values[at + 2]) for at in places)]

@@ -20,6 +20,7 @@ def main() -> int:
     made: tuple[table.Picture, ...] = ()
     for pictures, module in (
         (table.SCREENSHOTS, "screenshots"),
+        ((table.MOVING,), "moving"),
         (table.PLOTS, "plots"),
     ):
         if any(picture.name in wanted for picture in pictures):

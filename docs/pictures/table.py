@@ -56,11 +56,22 @@ SCREENSHOTS = (
         (*_PANEL, "labextension/src/ui/timeline.ts", "labextension/src/ui/tree.ts"),
     ),
 )
+MOVING = Picture(
+    "moving",
+    "a conversation: memory, a function as a tool, a second kernel, a rewind",
+    (
+        "docs/pictures/moving.py",
+        "docs/pictures/animation.py",
+        "docs/pictures/recorded.py",
+        "letta_kernel/models/demo/*.py",
+    ),
+    ".svg",
+)
 PLOTS = tuple(
     Picture(f"plot-{what}", f"what `%agent plot {what}` draws", _PLOTS, dark=False)
     for what in ("context", "memory", "tokens", "retrieval", "branches")
 )
-MADE_BY_SCRIPT = (*SCREENSHOTS, *PLOTS)
+MADE_BY_SCRIPT = (*SCREENSHOTS, MOVING, *PLOTS)
 
 # Drawn by hand, so they do not age with the code; and drawn from measurements, which benchmarks/ makes.
 BY_HAND = (
