@@ -296,14 +296,17 @@ class Corpus:
         if allow.end is not None:
             allowed &= derived.created < round(allow.end.timestamp() * 1e6)
         if allow.tags:
-            wanted = set(allow.tags)
-            whole = allow.match == "all"
-            allowed &= np.array(
-                [wanted.issubset(t) if whole else not wanted.isdisjoint(t) for t in self.tags],
-                dtype=bool,
-            )
+            asked = (allow.tags, allow.match)
+            if derived.tagged[0] != asked:
+                derived.tagged = (asked, self._tagged(*asked))
+            allowed &= derived.tagged[1]
         allowed[[self.row_of[item] for item in allow.without if item in self.row_of]] = False
         return allowed
+
+    def _tagged(self, tags: Sequence[str], match: str) -> np.ndarray:
+        wanted = set(tags)
+        fits = wanted.issubset if match == "all" else lambda has: not wanted.isdisjoint(has)
+        return np.array([fits(has) for has in self.tags], dtype=bool)
 
     def said_by(self, wanted: Sequence[str]) -> np.ndarray:
         """Return 1 for each row that one of these speakers says."""

@@ -24,6 +24,7 @@ MOST_HITS = 1000
 """A search returns at most so many messages, however many are asked for."""
 ROLES = ("user", "assistant", "system", "event", "summary")
 """Roles that can be found; tool results never are, nor are searches of the conversation."""
+_SAID = ROLES[:-1]  # a summary has the words of many messages, and would stand before each of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,7 @@ class Recall(Searched):
         Parameters
         ----------
         roles
-            Only messages of these roles; all that can be found (`ROLES`) if not given.
+            Only messages of these roles, which can be all of `ROLES`; if not given, all but summaries.
         limit, page
             How many at most, and which page of so many; the first page is 0.
         start, end
@@ -111,8 +112,8 @@ class Recall(Searched):
         first, last = dates.span(start, end, timezone)
         last = dates.earlier(last, dates.as_of(as_of, timezone))
         limit = min(limit, MOST_HITS)
-        wanted = [role for role in roles if role in ROLES] if roles is not None else None
-        if wanted == []:
+        wanted = _SAID if roles is None else tuple(role for role in roles if role in ROLES)
+        if not wanted:
             return []
         if not query.strip():
             found = self.database.run(
@@ -121,13 +122,13 @@ class Recall(Searched):
                     pieces[0][0] if pieces else "",
                     pieces=pieces,
                     limit=limit * (page + 1),
-                    roles=wanted or ROLES,
+                    roles=wanted,
                     start=first,
                     end=last,
                 )
             )
             return [MessageHit(message, 0.0) for message in found[page * limit :]]
-        allow = Filter(tuple(wanted or ()), "any", first, last)
+        allow = Filter(wanted, "any", first, last)
         hits = self._best_of(pieces, query, allow, limit, page)
         stored = self.database.run(lambda tx: messages.get_many(tx, [hit.id for hit in hits]))
         relevance = {hit.id: hit.relevance for hit in hits}

@@ -89,20 +89,14 @@ def send(
     beside = session.beside_of(names, context)
     text, pictures = with_named(session, names, text, pictures)
     session.grants.turn_begins(agent_id)
+    options: dict[str, Any] = {"max_steps": max_steps, "model": model}
 
     def start(**given: Any) -> Iterator[Event]:
         return session.service.runs.send(
-            agent_id,
-            text,
-            role=role,
-            max_steps=max_steps,
-            model=model,
-            pictures=pictures,
-            beside=beside,
-            **given,
+            agent_id, text, role=role, pictures=pictures, beside=beside, **options, **given
         )
 
-    answer = _follow(session, agent_id, start, text, ask_person, form=form, step=step)
+    answer = _follow(session, agent_id, start, text, ask_person, form=form, step=step, **options)
     if answer is not None:
         take(answer if form is None else form.read(answer))
     _follow_events(session, agent_id, ask_person)
@@ -211,8 +205,12 @@ def _follow(
     shown: bool = True,
     form: AnswerForm | None = None,
     step: bool = False,
+    **options: Any,
 ) -> str | None:
-    """Follow a run to its end; return what was answered at last, None where it waits or was cut short."""
+    """Follow a run to its end; return what was answered at last, None where it waits or was cut short.
+
+    *options* are those that it was begun with and goes on with after a person's word.
+    """
     # Stays unseen until the first event.
     view = LiveView(prompt, shell=session.shell, streaming=PREFERENCES.streaming, shown=shown)
 
@@ -274,6 +272,7 @@ def _follow(
                 turn_tools=offered,
                 form=form,
                 debug=debug,
+                **options,
             )
     except KeyboardInterrupt:
         raise Stopped(stopped) from None

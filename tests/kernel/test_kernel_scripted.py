@@ -154,3 +154,13 @@ def test_moves_tools_and_scripts_are_completed(notebook: Notebook) -> None:
     assert tab("%%script tabbed\nexpect tools in") == ["include:"]
     assert "core_memory_append" in tab("%%script tabbed\ncall: core")
     assert "scripted/tabbed" in tab("%agent model scripted/t")
+
+
+def test_a_run_goes_on_with_its_cells_model_after_a_persons_word(notebook: Notebook) -> None:
+    notebook.run(
+        "%%script keen\ncall: ring(times=1)\n\nexpect last contains: denied\nsay: Not allowed."
+    )
+    notebook.run("%agent new ringer --model demo")
+    notebook.run('def ring(times: int) -> str:\n    """Ring a bell."""\n    return "ding"')
+    notebook.run("%agent rules add requires_approval ring")
+    assert notebook.run("%%agent ringer --model scripted/keen\nRing it.").answer == "Not allowed."

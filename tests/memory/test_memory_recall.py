@@ -19,7 +19,7 @@ def said(hits):
     return [hit.message.content for hit in hits]
 
 
-def test_every_role_is_found_but_tool_results(project):
+def test_every_role_is_found_but_tool_results_and_summaries_unless_asked_for(project):
     say(
         project,
         {"role": "user", "content": "my cat is called Tom"},
@@ -30,7 +30,8 @@ def test_every_role_is_found_but_tool_results(project):
     )
     recall = project.recall()
     found = recall.search(ADA, "cat Tom")
-    assert {hit.message.role for hit in found} == {"user", "assistant", "event", "summary"}
+    assert {hit.message.role for hit in found} == {"user", "assistant", "event"}
+    assert said(recall.search(ADA, "cat Tom", roles=["summary"])) == ["They spoke of the cat Tom"]
     assert said(recall.search(ADA, "cat", roles=["user"])) == ["my cat is called Tom"]
     assert recall.search(ADA, "cat", roles=["tool"]) == []
     assert recall.search("agent-other", "cat") == []

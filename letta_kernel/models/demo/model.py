@@ -96,7 +96,8 @@ class DemoModel:
 def _decide(choice: str | dict[str, Any] | None, scene: Scene) -> Step:
     if not scene.tools and re.search(r"\b(?:condense|summari[sz]e|summary)\b", scene.system, re.I):
         limit = re.search(r"at most (\d+) words", scene.system)
-        told = re.findall(r"(?m)^(?:user|summary[^:]*|tool):.*", scene.message) or [scene.message]
+        message = re.sub(r"(?m)^summary of what went before: ", "", scene.message)
+        told = re.findall(r"(?m)^(?:user|tool):.*", message) or [message]
         return Step(" ".join(" ".join(told).split()[-int(limit[1]) if limit else -200 :]))
     steps = _plan(scene)
     forced = list(scene.tools) if choice == "required" else []
