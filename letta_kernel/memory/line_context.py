@@ -39,7 +39,7 @@ class Derived:
         self.weighed: OrderedDict[str, tuple[Rows, np.ndarray, float]] = OrderedDict()
         self._around: np.ndarray | None = None
         self.roles: np.ndarray | None = None  # once somebody asks
-        # Of the tags asked for last: which rows have them. Most searches of a conversation ask for the same roles.
+        # Of the tags asked for last: which rows have them. Most searches of a conversation ask the same.
         self.tagged: tuple[object, np.ndarray] = (None, alive)
 
     def spread(self, total: np.ndarray, rows: Rows, own: np.ndarray) -> None:
