@@ -136,9 +136,13 @@ def test_a_server_that_dies_half_way_is_named_and_the_move_goes_on(
                 Move(source[0], to, source[1]).run(look)
             assert "\n" not in str(caught.value)
             cluster.start()
+            assert not is_writable(target)
+            if (
+                dead == [1.0]
+            ):  # all was compared, and it was being handed over: neither end is left, the move goes on
+                break
             assert is_writable(source)
             put(source, f"UPDATE agents SET description = 'at {at}'")
-            assert not is_writable(target)
         move_child.move(source[0], to, source[1])
         assert is_writable(target)
         assert not is_writable(source)
