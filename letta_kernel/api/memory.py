@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from copy import deepcopy
+from functools import partial
 from typing import TYPE_CHECKING, Any
+
+from pydantic import PrivateAttr, ValidationError
 
 from letta_kernel.api.remedies import speaks_python
 from letta_kernel.display.block_panels import memory_panel
 from letta_kernel.display.live import running_shell
+from letta_kernel.errors import InvalidInputError
 from letta_kernel.hooks import memory_shown
 from letta_kernel.memory.origins import Sentence
 from letta_kernel.models.tokens import count
@@ -19,6 +24,47 @@ if TYPE_CHECKING:
     from letta_kernel.memory.dates import Moment
 
 
+_WRITTEN = frozenset({"value", "limit", "description", "read_only", "tags"})
+
+
+@speaks_python
+class MemoryBlock(Block):
+    """A block as it was read. Its value, limit, description, ``read_only`` and tags are written when assigned.
+
+    Raises
+    ------
+    ConflictError
+        The block was changed since it was read; nothing is written.
+    InvalidInputError
+        What is assigned is not of the right kind, or too long.
+    """
+
+    _write: Callable[..., Block] | None = PrivateAttr(default=None)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name not in _WRITTEN or self._write is None:
+            super().__setattr__(name, value)
+            return
+        try:
+            written = self._write(**{name: value}, expected_version=self.version)
+        except ValidationError as error:
+            why = error.errors()[0]["msg"]
+            raise InvalidInputError(f"{value!r:.60} cannot be a block's {name}: {why}.") from None
+        self.__dict__.update(written.__dict__)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Block) and self.__dict__ == other.__dict__
+
+    def __copy__(self) -> Any:
+        return Block.model_construct(**self.__dict__)  # a copy writes nothing
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Any:
+        return Block.model_construct(**deepcopy(self.__dict__, memo))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Block.model_validate, (self.__dict__,)
+
+
 @speaks_python
 class MemoryView:
     """An agent's core memory as a mapping; assigning a string writes the block."""
@@ -27,8 +73,11 @@ class MemoryView:
         self._service = service
         self._agent_id = agent_id
 
-    def __getitem__(self, label: str) -> Block:
-        return self._service.blocks.retrieve(label, agent=self._agent_id)
+    def __getitem__(self, label: str) -> MemoryBlock:
+        blocks = self._service.blocks
+        found = MemoryBlock.model_construct(**blocks.retrieve(label, agent=self._agent_id).__dict__)
+        found._write = partial(blocks.update, label, agent=self._agent_id, reason="Agent.memory")
+        return found
 
     def as_of(self, moment: Moment) -> dict[str, Block]:
         """Return the blocks by label with the texts they had then; a day is meant as its end."""

@@ -54,7 +54,15 @@ def speaks_python(cls: T) -> T:
     return cls
 
 
-_CALLED = ("__init__", "__getitem__", "__setitem__", "__delitem__", "__iter__", "__len__")
+_CALLED = (
+    "__init__",
+    "__setattr__",
+    "__getitem__",
+    "__setitem__",
+    "__delitem__",
+    "__iter__",
+    "__len__",
+)
 
 
 def in_python(function: Any) -> Any:
