@@ -289,8 +289,11 @@ def check(
     archive contains TEXT, has 3 passages, has at least 3 passages, has no passages
     history contains TEXT; answer contains TEXT, lacks TEXT, is TEXT
     tool NAME exists, was called, was called 2 times with species=puffin, failed
-    run ended with end_turn; setting NAME is VALUE
+    run ended with end_turn, had 3 steps, had at least 3 steps; setting NAME is VALUE
     agent NAME exists; timeline has at least 1 branch
+
+    Only calls that went well count as called. Of what is not there (a block, an answer, a run) nothing holds,
+    nor its contrary.
     """
     if assertion is not None:
         return _asserted(door, assertion, agent or door.agent().id, strict)
