@@ -47,9 +47,14 @@ class Kernel(AsyncKernelManager):
     @property
     def kernel_spec(self) -> KernelSpec:
         """How the kernel is started."""
-        spec = KernelSpec.from_resource_dir(str(ROOT / "letta_kernel/kernelspec"))
-        spec.argv[0] = sys.executable
-        return spec
+        return started_here()
+
+
+def started_here() -> KernelSpec:
+    """Return how a letta kernel of this checkout is started, in this interpreter."""
+    spec = KernelSpec.from_resource_dir(str(ROOT / "letta_kernel/kernelspec"))
+    spec.argv[0] = sys.executable
+    return spec
 
 
 def main() -> int:

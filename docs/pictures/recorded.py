@@ -19,6 +19,7 @@ from table import ROOT
 
 sys.path.insert(0, str(ROOT / "notebooks"))
 
+from demo import started_here
 from run import ENCRYPTED
 
 RUN = "application/vnd.letta.run.v1+json"
@@ -53,9 +54,7 @@ class _Kernel(KernelManager):
     @property
     def kernel_spec(self) -> KernelSpec:
         """How it is started."""
-        spec = KernelSpec.from_resource_dir(str(ROOT / "letta_kernel/kernelspec"))
-        spec.argv[0] = sys.executable
-        return spec
+        return started_here()
 
 
 def record() -> list[Cell]:

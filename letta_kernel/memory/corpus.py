@@ -297,9 +297,10 @@ class Corpus:
             allowed &= derived.created < round(allow.end.timestamp() * 1e6)
         if allow.tags:
             asked = (allow.tags, allow.match)
-            if derived.tagged[0] != asked:
-                derived.tagged = (asked, self._tagged(*asked))
-            allowed &= derived.tagged[1]
+            tagged = derived.tagged  # read once: another search may put its own there
+            if tagged[0] != asked:
+                tagged = derived.tagged = (asked, self._tagged(*asked))
+            allowed &= tagged[1]
         allowed[[self.row_of[item] for item in allow.without if item in self.row_of]] = False
         return allowed
 

@@ -17,6 +17,7 @@ from typing import Any
 
 from letta_kernel.errors import InvalidInputError
 from letta_kernel.memory import worker
+from letta_kernel.memory.worker import unreadable
 from letta_kernel.models.base import Cancel
 
 LARGEST = 200 * 1024 * 1024
@@ -108,14 +109,10 @@ def read(path: Path, cancel: Cancel | None = None, *, apart: bool = True) -> Fil
     """
     try:
         if path.stat().st_size > LARGEST:
-            raise InvalidInputError(
-                f"{path.name} is larger than {LARGEST // 1024**2} MB.", page="file-unreadable"
-            )
+            raise unreadable(f"{path.name} is larger than {LARGEST // 1024**2} MB.")
         data = path.read_bytes()
     except OSError as problem:
-        raise InvalidInputError(
-            f"{path.name} cannot be read: {problem.strerror}.", page="file-unreadable"
-        ) from None
+        raise unreadable(f"{path.name} cannot be read: {problem.strerror}.") from None
     ending = path.suffix.lower()
     paged = ending == ".pdf" or data.startswith(b"%PDF-")
     if paged:
@@ -127,7 +124,7 @@ def read(path: Path, cancel: Cancel | None = None, *, apart: bool = True) -> Fil
         elif ending in _PAGES:
             text = _page(text)
     if not text.strip():
-        raise InvalidInputError(f"{path.name} holds no text.", page="file-unreadable")
+        raise unreadable(f"{path.name} holds no text.")
     digest = hashlib.sha256(data).hexdigest()
     if not paged:
         return FileText(path, text, digest)
@@ -164,9 +161,8 @@ def _decoded(data: bytes, path: Path) -> str:
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         return data.decode("utf-16", "replace")
     if b"\0" in data[:8192]:
-        raise InvalidInputError(
-            f"{path.name} is no text. What can be kept: text, Markdown, PDF, notebooks, web pages.",
-            page="file-unreadable",
+        raise unreadable(
+            f"{path.name} is no text. What can be kept: text, Markdown, PDF, notebooks, web pages."
         )
     try:
         return data.decode("utf-8-sig")
@@ -190,9 +186,7 @@ def text_of_pdf(name: str) -> str:
         raise
     except Exception as error:  # the library raises many kinds of errors for broken files
         said = " ".join(str(error).split())[:200]
-        raise InvalidInputError(
-            f"{path.name} cannot be read as a PDF: {said}", page="file-unreadable"
-        ) from None
+        raise unreadable(f"{path.name} cannot be read as a PDF: {said}") from None
     return _PAGE.join(pages)
 
 
@@ -201,13 +195,9 @@ def _notebook(text: str, path: Path) -> str:
         cells = json.loads(text)["cells"]
         parts = [part for cell in cells for part in _cell(cell)]
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise InvalidInputError(
-            f"{path.name} cannot be read as a notebook.", page="file-unreadable"
-        ) from None
+        raise unreadable(f"{path.name} cannot be read as a notebook.") from None
     except RecursionError:
-        raise InvalidInputError(
-            f"{path.name} is nested too deeply to be read as a notebook.", page="file-unreadable"
-        ) from None
+        raise unreadable(f"{path.name} is nested too deeply to be read as a notebook.") from None
     return "\n\n".join(part.strip("\n") for part in parts if part.strip())
 
 

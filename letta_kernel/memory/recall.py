@@ -24,7 +24,8 @@ MOST_HITS = 1000
 """A search returns at most so many messages, however many are asked for."""
 ROLES = ("user", "assistant", "system", "event", "summary")
 """Roles that can be found; tool results never are, nor are searches of the conversation."""
-_SAID = ROLES[:-1]  # a summary has the words of many messages, and would stand before each of them
+# A summary has the words of many messages, and would stand before each of them.
+_SAID = tuple(role for role in ROLES if role != "summary")
 
 
 @dataclass(frozen=True, slots=True)

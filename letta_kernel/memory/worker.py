@@ -16,12 +16,16 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from importlib import import_module
 from typing import NoReturn
 
 from letta_kernel import isolation
 from letta_kernel.errors import InvalidInputError
 from letta_kernel.models.base import Cancel
+
+unreadable = partial(InvalidInputError, page="file-unreadable")
+"""Makes the error of a file that cannot be read."""
 
 MEMORY = 1024**3
 """Bytes it may take, where the platform limits that."""
@@ -84,31 +88,21 @@ def call(
             process.wait()
     code = process.returncode
     if cancel.cancelled:
-        raise InvalidInputError(
-            f"{what} was not read: nobody waits for it any more.", page="file-unreadable"
-        )
+        raise unreadable(f"{what} was not read: nobody waits for it any more.")
     if code == _REFUSED:
-        raise InvalidInputError(said, page="file-unreadable")
+        raise unreadable(said)
     if code == _MEMORY:
-        raise InvalidInputError(
-            f"{what} cannot be read: that takes more than {MEMORY // 1024**2:,} MB of memory.",
-            page="file-unreadable",
+        raise unreadable(
+            f"{what} cannot be read: that takes more than {MEMORY // 1024**2:,} MB of memory."
         )
     if -code in _LATE:
-        raise InvalidInputError(
-            f"{what} cannot be read: that takes more than {seconds:g} seconds of work.",
-            page="file-unreadable",
+        raise unreadable(
+            f"{what} cannot be read: that takes more than {seconds:g} seconds of work."
         )
     if code < 0:
-        raise InvalidInputError(
-            f"{what} cannot be read: what reads it crashed (signal {-code}).",
-            page="file-unreadable",
-        )
+        raise unreadable(f"{what} cannot be read: what reads it crashed (signal {-code}).")
     if code:
-        raise InvalidInputError(
-            f"{what} cannot be read: what reads it ended by itself ({code}).",
-            page="file-unreadable",
-        )
+        raise unreadable(f"{what} cannot be read: what reads it ended by itself ({code}).")
     return said
 
 
@@ -129,10 +123,7 @@ def _place(what: str, clock: float, cancel: Cancel) -> Iterator[None]:
     ends = time.monotonic() + clock
     while not _places.acquire(timeout=0.2):
         if cancel.cancelled or time.monotonic() > ends:
-            raise InvalidInputError(
-                f"{what} was not read: too many others are being read; try later.",
-                page="file-unreadable",
-            )
+            raise unreadable(f"{what} was not read: too many others are being read; try later.")
     try:
         yield
     finally:

@@ -16,8 +16,7 @@ from contextlib import closing, suppress
 from urllib.parse import quote, urljoin, urlsplit
 
 from letta_kernel import certificates, settings
-from letta_kernel.errors import InvalidInputError
-from letta_kernel.pictures.picture import LARGEST_READ
+from letta_kernel.pictures.picture import LARGEST_READ, refused
 
 SECONDS = 20.0
 """Seconds for one picture, redirects included."""
@@ -49,9 +48,7 @@ def fetch(url: str, ends_at: float | None = None) -> bytes:
         if isinstance(answer, bytes):
             return answer
         url = urljoin(url, answer)
-    raise InvalidInputError(
-        f"The image at {_host(asked)} is redirected too often: {_INSTEAD}.", page="picture"
-    )
+    raise refused(f"The image at {_host(asked)} is redirected too often: {_INSTEAD}.")
 
 
 def is_public(address: str) -> bool:
@@ -77,13 +74,10 @@ def _get(url: str, ends_at: float) -> bytes | str:
         port = parts.port or (443 if parts.scheme == "https" else 80)
         host = (parts.hostname or "").encode("idna").decode() if parts.hostname else ""
     except ValueError:
-        raise InvalidInputError(
-            f"{url[:100]!r} is no address of an image.", page="picture"
-        ) from None
+        raise refused(f"{url[:100]!r} is no address of an image.") from None
     if parts.scheme not in ("http", "https") or not host or "@" in parts.netloc:
-        raise InvalidInputError(
-            f"{url[:100]!r} is no address of an image: http:// or https://, without a name to sign in.",
-            page="picture",
+        raise refused(
+            f"{url[:100]!r} is no address of an image: http:// or https://, without a name to sign in."
         )
     try:
         with closing(_connected(host, port, parts.scheme == "https", ends_at)) as channel:
@@ -103,9 +97,8 @@ def _get(url: str, ends_at: float) -> bytes | str:
         reason = " ".join(str(getattr(error, "strerror", None) or error).split())
         if time.monotonic() >= ends_at:
             reason = "it took too long"
-        raise InvalidInputError(
-            f"The image at {host} cannot be fetched ({reason or type(error).__name__}): {_INSTEAD}.",
-            page="picture",
+        raise refused(
+            f"The image at {host} cannot be fetched ({reason or type(error).__name__}): {_INSTEAD}."
         ) from None
 
 
@@ -114,9 +107,8 @@ def _connected(host: str, port: int, secure: bool, ends_at: float) -> socket.soc
     addresses = list(dict.fromkeys(str(one[4][0]) for one in found))
     named = {host, f"{host}:{port}"} & set(settings.IMAGE_HOSTS())
     if not addresses or not (named or all(map(is_public, addresses))):
-        raise InvalidInputError(
-            f"The image at {host} is not fetched: its address is not public. Instead, {_INSTEAD}.",
-            page="picture",
+        raise refused(
+            f"The image at {host} is not fetched: its address is not public. Instead, {_INSTEAD}."
         )
     left = max(0.1, min(_BETWEEN, ends_at - time.monotonic()))
     channel = socket.create_connection((addresses[0], port), timeout=left)

@@ -11,12 +11,16 @@ import binascii
 import hashlib
 import math
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from letta_kernel.errors import InvalidInputError
 from letta_kernel.pictures import scaling
 from letta_kernel.pictures.files import MediaType, form_of
+
+refused = partial(InvalidInputError, page="picture")
+"""Makes the error of a picture that is not taken."""
 
 LARGEST = 5_000_000
 """Bytes of a picture as it is kept and sent, scaled down if it was larger."""
@@ -93,36 +97,29 @@ def read(data: bytes) -> Picture:
         It is no picture, of a type that models do not take, broken or too large; one line.
     """
     if len(data) > LARGEST_READ:
-        raise InvalidInputError(
-            f"An image may have {LARGEST_READ // 1_000_000} MB; this has {shown_bytes(len(data))}.",
-            page="picture",
+        raise refused(
+            f"An image may have {LARGEST_READ // 1_000_000} MB; this has {shown_bytes(len(data))}."
         )
     try:
         form = form_of(data)
     except ValueError as what:
-        raise InvalidInputError(
-            f"An image must be {_TYPES}; this is {what}.", page="picture"
-        ) from None
+        raise refused(f"An image must be {_TYPES}; this is {what}.") from None
     if form.width * form.height > MOST_PIXELS:
-        raise InvalidInputError(
-            f"An image may have {MOST_PIXELS:,} pixels; this has {form.width}x{form.height}.",
-            page="picture",
+        raise refused(
+            f"An image may have {MOST_PIXELS:,} pixels; this has {form.width}x{form.height}."
         )
     data = data[: form.length]
     try:
         made = scaling.fitted(data, form, LARGEST)
     except ValueError as problem:
-        raise InvalidInputError(
-            f"The {form.media_type} cannot be read: {problem}.", page="picture"
-        ) from None
+        raise refused(f"The {form.media_type} cannot be read: {problem}.") from None
     if made is not None:
         data, form = made.data, form_of(made.data)
     if len(data) > LARGEST or max(form.width, form.height) > LONGEST_SIDE:
-        raise InvalidInputError(
+        raise refused(
             f"An image may have {shown_bytes(LARGEST)} and sides of {LONGEST_SIDE:,} pixels; this has "
             f"{shown_bytes(len(data))} and {form.width}x{form.height}. "
-            "With pillow installed it is scaled down.",
-            page="picture",
+            "With pillow installed it is scaled down."
         )
     return Picture(
         id=hashlib.sha256(data).hexdigest(),
@@ -138,13 +135,11 @@ def read(data: bytes) -> Picture:
 def from_base64(text: str) -> Picture:
     """Return the picture that *text* is the base64 of; errors as of `read`."""
     if len(text) > LARGEST_READ * 4 // 3 + 1_000:
-        raise InvalidInputError(
-            f"An image may have {LARGEST_READ // 1_000_000} MB; this has more.", page="picture"
-        )
+        raise refused(f"An image may have {LARGEST_READ // 1_000_000} MB; this has more.")
     try:
         data = base64.b64decode("".join(text.split()), validate=True)
     except (binascii.Error, ValueError):
-        raise InvalidInputError("The image's data is no base64.", page="picture") from None
+        raise refused("The image's data is no base64.") from None
     return read(data)
 
 
@@ -152,9 +147,7 @@ def from_data_url(url: str) -> Picture:
     """Return the picture in a ``data:`` URL; errors as of `read`. The type it names is passed over."""
     head, comma, data = url.partition(",")
     if not comma or not head.lower().endswith(";base64"):
-        raise InvalidInputError(
-            "A data URL of an image must be data:TYPE;base64,DATA.", page="picture"
-        )
+        raise refused("A data URL of an image must be data:TYPE;base64,DATA.")
     return from_base64(data)
 
 
@@ -172,15 +165,12 @@ def check(pictures: Sequence[Picture]) -> None:
         They are too many, or too large together; one line.
     """
     if len(pictures) > MOST:
-        raise InvalidInputError(
-            f"A message may have {MOST} images; this has {len(pictures)}.", page="picture"
-        )
+        raise refused(f"A message may have {MOST} images; this has {len(pictures)}.")
     together = sum(picture.size for picture in pictures)
     if together > LARGEST_TOGETHER:
-        raise InvalidInputError(
+        raise refused(
             f"The images of a message may have {LARGEST_TOGETHER // 1_000_000} MB together; these have "
-            f"{shown_bytes(together)}.",
-            page="picture",
+            f"{shown_bytes(together)}."
         )
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from letta_kernel.errors import InvalidInputError
 from letta_kernel.pictures.files import type_of
-from letta_kernel.pictures.picture import LARGEST_READ, Picture, read
+from letta_kernel.pictures.picture import LARGEST_READ, Picture, read, refused
 
 TYPES = ("image/png", "image/jpeg", "image/gif", "image/webp")
 """The MIME types of pictures that models take, the one to choose of several first."""
@@ -145,15 +145,12 @@ def pictures_of(values: Any) -> list[Picture]:
             raise
         except Exception as error:
             what = f"{type(error).__name__}: {error}".splitlines()[0]
-            raise InvalidInputError(
-                f"A picture could not be drawn ({what}).", page="picture"
-            ) from error
+            raise refused(f"A picture could not be drawn ({what}).") from error
         if picture is None:
             shown = repr(value) if isinstance(value, str) else f"a {type(value).__name__}"
-            raise InvalidInputError(
+            raise refused(
                 f"{shown:.200} is no picture: give a figure, an image, or the file or bytes of a PNG, "
-                "JPEG, GIF or WebP.",
-                page="picture",
+                "JPEG, GIF or WebP."
             )
         found.append(picture)
     return found

@@ -14,7 +14,7 @@ from typing import Any
 
 from letta_kernel.errors import InvalidInputError, NotFoundError
 from letta_kernel.messages import Message, spoken
-from letta_kernel.records import AgentState
+from letta_kernel.records import AgentState, WholeRun
 from letta_kernel.service.agents import Agents
 from letta_kernel.service.blocks import Blocks
 from letta_kernel.service.experiments.grading import same_text
@@ -76,9 +76,8 @@ class Assertions:
         InvalidInputError
             It has none of the forms; the line lists those of its subject, or all.
         """
-        text = assertion = _plain(" ".join(assertion.split()))
-        negated = re.match(r"(?i)not\s+", text)
-        rest = text[negated.end() :] if negated else text
+        assertion, rest = _read(assertion)
+        negated = rest != assertion
         for _, pattern, look in _LOOKS:
             if said := pattern.fullmatch(rest):
                 try:
@@ -86,8 +85,8 @@ class Assertions:
                 except NotFoundError:
                     return Finding(assertion, False, f"there is no agent {agent}")
                 holds, why = look(self, state, said)
-                return Finding(assertion, holds is not None and holds != bool(negated), why)
-        raise InvalidInputError(_unknown(text, rest))
+                return Finding(assertion, holds is not None and holds != negated, why)
+        raise InvalidInputError(_unknown(assertion, rest))
 
     def _block(self, state: AgentState, said: re.Match[str]) -> tuple[bool | None, str]:
         label = _plain(said["name"])
@@ -163,14 +162,14 @@ class Assertions:
         return failed > 0, f"{failed} of {_number(len(every), 'call')} of {tool} failed"
 
     def _run(self, state: AgentState, said: re.Match[str]) -> tuple[bool | None, str]:
-        last = next(iter(self._runs.whole(state.id, 1)), None)
+        last = self._last(state)
         if last is None:
             return None, f"{state.name} has had no run"
         ended = last.stop_reason or last.status
         return ended == _plain(said["text"]), f"the last run ended with {ended}"
 
     def _run_steps(self, state: AgentState, said: re.Match[str]) -> tuple[bool | None, str]:
-        last = next(iter(self._runs.whole(state.id, 1)), None)
+        last = self._last(state)
         if last is None:
             return None, f"{state.name} has had no run"
         return _counted(said, last.steps), f"the last run had {_number(last.steps, 'step')}"
@@ -198,6 +197,9 @@ class Assertions:
     def _branches(self, state: AgentState, said: re.Match[str]) -> tuple[bool, str]:
         number = len(self._timeline.of(state.id, limit=_MOST).sides)
         return _counted(said, number), f"the timeline has {_number(number, 'branch', 'branches')}"
+
+    def _last(self, state: AgentState) -> WholeRun | None:
+        return next(iter(self._runs.whole(state.id, 1)), None)
 
     def _value(self, state: AgentState, label: str) -> str | None:
         found = {one.label: one.value for one in self._blocks.list(agent=state.id)}
@@ -273,9 +275,14 @@ FORMS = tuple(form for shown, _, _ in _LOOKS for form in shown.split("; "))
 
 def understood(assertion: str) -> bool:
     """Return whether a sentence has one of the `FORMS`; whether it holds is not looked at."""
-    text = _plain(" ".join(assertion.split()))
-    rest = re.sub(r"(?i)^not\s+", "", text)
+    _, rest = _read(assertion)
     return any(pattern.fullmatch(rest) for _, pattern, _ in _LOOKS)
+
+
+def _read(assertion: str) -> tuple[str, str]:
+    """Return a sentence in one line, and the same without a ``not`` before it."""
+    text = _plain(" ".join(assertion.split()))
+    return text, re.sub(r"(?i)^not\s+", "", text)
 
 
 def _unknown(text: str, rest: str) -> str:

@@ -7,10 +7,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from letta_kernel.errors import InvalidInputError
 from letta_kernel.messages import Message
 from letta_kernel.records import DONE, REST, SLEEPTIME_OF, Block, Group
-from letta_kernel.service.agent_file.parse import OURS, AgentFile, FileGroup
+from letta_kernel.service.agent_file.parse import OURS, AgentFile, FileGroup, no_agent_file
 from letta_kernel.service.agent_file.read import ImportedAgent, named, quoted
 from letta_kernel.service.groups import FIELDS
 from letta_kernel.store import groups
@@ -69,9 +68,8 @@ def groups_of(
     """
     by_id = {one.id: made for one, made in zip(file.agents, imports, strict=True) if one.id}
     if file.groups and len(by_id) < len(file.agents):
-        raise InvalidInputError(
-            "The agents of an agent file with groups need ids of their own, each another one.",
-            page="agent-file",
+        raise no_agent_file(
+            "The agents of an agent file with groups need ids of their own, each another one."
         )
     names = {one: made.state.id for one, made in by_id.items()}
     found = []
@@ -80,9 +78,7 @@ def groups_of(
         if group is None:
             continue
         if one.id in names:
-            raise InvalidInputError(
-                f"The agent file has two things with the id {quoted(one.id)}.", page="agent-file"
-            )
+            raise no_agent_file(f"The agent file has two things with the id {quoted(one.id)}.")
         if one.id:
             names[one.id] = group.id
         found.append(group)
@@ -133,9 +129,8 @@ def _group(
         )
     except ValidationError as error:
         first = error.errors()[0]
-        raise InvalidInputError(
-            f"A group of the agent file is wrong at {first['loc'][0]}: {first['msg']}.",
-            page="agent-file",
+        raise no_agent_file(
+            f"A group of the agent file is wrong at {first['loc'][0]}: {first['msg']}."
         ) from None
 
 
@@ -144,9 +139,8 @@ def _tend(found: Sequence[Group], imports: Mapping[str, ImportedAgent]) -> None:
     asleep = [one for one in found if one.manager_type == "sleeptime"]
     everyone = [agent_id for one in asleep for agent_id in one.everyone]
     if len(set(everyone)) < len(everyone):
-        raise InvalidInputError(
-            "In the agent file an agent tidies the memory of two, or of one that tidies another's memory.",
-            page="agent-file",
+        raise no_agent_file(
+            "In the agent file an agent tidies the memory of two, or of one that tidies another's memory."
         )
     for one in asleep:
         for agent_id in one.agent_ids:

@@ -9,12 +9,16 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from functools import partial
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from letta_kernel.errors import InvalidInputError
 from letta_kernel.models.plugins import is_joined
+
+no_agent_file = partial(InvalidInputError, page="agent-file")
+"""Makes the error of an agent file that cannot be read."""
 
 MAX_BYTES = 50_000_000
 MAX_DEPTH = 60
@@ -182,20 +186,16 @@ def parse(data: Any) -> AgentFile:
             break
         data = _json(data)
     if not isinstance(data, dict):
-        raise InvalidInputError(
-            "This is no agent file: it is not a JSON object.", page="agent-file"
-        )
+        raise no_agent_file("This is no agent file: it is not a JSON object.")
     _measure(data)
     if "agents" not in data and not ("core_memory" in data or "llm_config" in data):
-        raise InvalidInputError("This is no agent file: it has no agents.", page="agent-file")
+        raise no_agent_file("This is no agent file: it has no agents.")
     try:
         return AgentFile.model_validate(data if "agents" in data else from_legacy(data))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(step) for step in first["loc"])
-        raise InvalidInputError(
-            f"The agent file is wrong at {where[:200]}: {first['msg']}.", page="agent-file"
-        ) from None
+        raise no_agent_file(f"The agent file is wrong at {where[:200]}: {first['msg']}.") from None
 
 
 def stays_here(model: str | None) -> bool:
@@ -205,18 +205,13 @@ def stays_here(model: str | None) -> bool:
 
 def _json(data: str | bytes | bytearray) -> Any:
     if len(data) > MAX_BYTES:
-        raise InvalidInputError(
-            f"An agent file may have {MAX_BYTES:,} bytes; this has {len(data):,}.",
-            page="agent-file",
-        )
+        raise no_agent_file(f"An agent file may have {MAX_BYTES:,} bytes; this has {len(data):,}.")
     try:
         return json.loads(data)
     except RecursionError:
-        raise InvalidInputError("The agent file is nested too deeply.", page="agent-file") from None
+        raise no_agent_file("The agent file is nested too deeply.") from None
     except ValueError as error:
-        raise InvalidInputError(
-            f"This is no agent file: it is no JSON ({error}).", page="agent-file"
-        ) from None
+        raise no_agent_file(f"This is no agent file: it is no JSON ({error}).") from None
 
 
 def _measure(data: Any) -> None:
@@ -235,13 +230,11 @@ def _measure(data: Any) -> None:
             elif isinstance(item, list):
                 below.extend(item)
         if values > MAX_VALUES or characters > MAX_BYTES:
-            raise InvalidInputError("The agent file holds too much.", page="agent-file")
+            raise no_agent_file("The agent file holds too much.")
         if not below:
             return
         level = below
-    raise InvalidInputError(
-        f"The agent file is nested more than {MAX_DEPTH} levels deep.", page="agent-file"
-    )
+    raise no_agent_file(f"The agent file is nested more than {MAX_DEPTH} levels deep.")
 
 
 def from_legacy(data: dict[str, Any]) -> dict[str, Any]:
@@ -327,7 +320,4 @@ def _numbered(data: dict[str, Any], key: str) -> list[dict[str, Any]]:
 
 def _list_of(items: Any, kind: type, key: str) -> None:
     if not isinstance(items, list) or not all(isinstance(item, kind) for item in items):
-        raise InvalidInputError(
-            f"The agent file is wrong at {key}: it is no list of the right things.",
-            page="agent-file",
-        )
+        raise no_agent_file(f"The agent file is wrong at {key}: it is no list of the right things.")

@@ -36,6 +36,7 @@ from letta_kernel.service.agent_file.parse import (
     FileMessage,
     FilePassage,
     FileTool,
+    no_agent_file,
     stays_here,
 )
 from letta_kernel.tools import builtin
@@ -82,9 +83,8 @@ def imported_agent(
     own += [named(shared, one, "block") for one in agent.block_ids or ()]
     labels = [block.label for block in own]
     if len(set(labels)) < len(labels):
-        raise InvalidInputError(
-            f"The agent {quoted(agent.name)} of the file has two blocks of one label.",
-            page="agent-file",
+        raise no_agent_file(
+            f"The agent {quoted(agent.name)} of the file has two blocks of one label."
         )
     known = {tool.id: tool for tool in file.tools}
     attached = [named(known, one, "tool") for one in agent.tool_ids or ()]
@@ -120,9 +120,8 @@ def passages_of(given: list[FilePassage]) -> list[Passage]:
         path, at = {number}, asked.superseded_by
         while at is not None and at not in clear:
             if at in path or at >= len(given):
-                raise InvalidInputError(
-                    f"The agent file's passage {number} is superseded by one that cannot do so.",
-                    page="agent-file",
+                raise no_agent_file(
+                    f"The agent file's passage {number} is superseded by one that cannot do so."
                 )
             path.add(at)
             at = given[at].superseded_by
@@ -138,9 +137,8 @@ def named(known: dict[str, Any], wanted: str, kind: str) -> Any:
     try:
         return known[wanted]
     except KeyError:
-        raise InvalidInputError(
-            f"The agent file names a {kind} {quoted(wanted)} that it does not hold.",
-            page="agent-file",
+        raise no_agent_file(
+            f"The agent file names a {kind} {quoted(wanted)} that it does not hold."
         ) from None
 
 
@@ -275,9 +273,8 @@ def _history(agent: FileAgent) -> tuple[list[Message], list[Message], list[Messa
     entries = list(agent.messages)
     parts = (part for entry in entries if isinstance(entry.content, list) for part in entry.content)
     if (images := sum(part.get("type") == "image" for part in parts)) > MAX_IMAGES:
-        raise InvalidInputError(
-            f"The agent {quoted(agent.name)} of the file has {images:,} images; it may have {MAX_IMAGES:,}.",
-            page="agent-file",
+        raise no_agent_file(
+            f"The agent {quoted(agent.name)} of the file has {images:,} images; it may have {MAX_IMAGES:,}."
         )
     by_id = {entry.id: entry for entry in entries if entry.id}
     sight = [by_id[one] for one in dict.fromkeys(agent.in_context_message_ids) if one in by_id]
