@@ -153,10 +153,18 @@ def give_back(mentioned: str | None = None) -> None:
         spec = PathFinder.find_spec(name)
         if spec is None or spec.origin is None or spec.origin == _origin(module):
             continue
-        _hiding.add(name)
         # A list of its own: other threads import meanwhile.
-        for full in [key for key in list(sys.modules) if key == name or key.startswith(f"{name}.")]:
+        whole = [key for key in list(sys.modules) if key == name or key.startswith(f"{name}.")]
+        if any(_is_begun(sys.modules.get(full)) for full in whole):
+            continue  # taken away now, it would never be whole; the next time it is
+        _hiding.add(name)
+        for full in whole:
             _kept[full] = sys.modules.pop(full)
+
+
+def _is_begun(module: ModuleType | None) -> bool:
+    """Whether another thread is just importing a module."""
+    return bool(getattr(getattr(module, "__spec__", None), "_initializing", False))
 
 
 def _looks() -> list[tuple[str, int]]:

@@ -189,3 +189,25 @@ def test_the_command_line_runs_in_such_a_folder(folder: Path, tmp_path: Path, mo
         )
         assert done.returncode == 0, done.stderr
     assert ran_in(folder) == before
+
+
+HIDDEN_MEANWHILE = """
+import sys
+sys.path.insert(0, "")
+from letta_kernel import isolation, lazy_import
+isolation.install()
+lazy_import.start("lancedb")
+while lazy_import.busy():
+    isolation.give_back()
+print(callable(lazy_import.load("lancedb").connect))
+isolation.give_back()
+exec(compile("import lancedb; print(lancedb.mine)", "<ipython-input-1>", "exec"), {"__name__": "__main__"})
+"""
+
+
+def test_a_library_is_not_taken_away_while_it_is_imported(tmp_path: Path) -> None:
+    (tmp_path / "lancedb.py").write_text("mine = True\n")
+    done = subprocess.run(
+        [sys.executable, "-c", HIDDEN_MEANWHILE], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.stdout.split() == ["True", "True"], done.stderr
